@@ -1,0 +1,158 @@
+/** git's loose-object form: zlib of `<type> SP <size> NUL <content>` (gitformat-loose(5), object-file.c). */
+
+import { type Duplex, Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { constants, createDeflate, createInflate, deflateSync } from "node:zlib";
+import { OdbError } from "../errors.js";
+import type { Content } from "./content.js";
+import { isObjectType, type ObjectInfo, type ObjectType, parseSize } from "./info.js";
+
+/** Type and size as a loose header says them. */
+export type LooseHeader = Pick<ObjectInfo, "type" | "size">;
+
+/** Up to this size one `deflateSync` is cheaper than a stream: 6-10 µs against 206 µs (Node 20). */
+const SYNC_LIMIT = 64 * 1024;
+
+/** "commit 9007199254740991\0" is the longest header there is: 24 bytes; git itself reads at most 32. */
+const HEADER_LIMIT = 32;
+
+/** zlib works in chunks of this size: large ones cost less per byte. */
+const CHUNK = 256 * 1024;
+
+/** The loose form of an object whose content is in memory. */
+export function deflateLoose(type: ObjectType, content: Uint8Array, level = 1): Buffer {
+  return deflateSync(Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]), { level });
+}
+
+/**
+ * The loose form of streamed content. Content that a sample of its first bytes shows incompressible is stored
+ * (level 0: 1.2 GB/s against 55 MB/s at level 1).
+ *
+ * @throws whatever `content` throws; size and hash are the caller's to check
+ */
+export async function* encodeLoose(info: LooseHeader, content: Content): Content {
+  const iterator = content[Symbol.asyncIterator]();
+  try {
+    const head: Uint8Array[] = [Buffer.from(`${info.type} ${info.size}\0`)];
+    let held = 0;
+    let next = await iterator.next();
+    while (!next.done && held + next.value.length <= SYNC_LIMIT) {
+      held += next.value.length;
+      head.push(next.value);
+      next = await iterator.next();
+    }
+    if (next.done) {
+      yield deflateSync(Buffer.concat(head), { level: 1 });
+      return;
+    }
+    const level = isCompressible(held > 4096 ? Buffer.concat(head.slice(1)) : next.value) ? 1 : 0;
+    yield* throughZlib(createDeflate({ level, chunkSize: CHUNK }), resume(head, next.value, iterator));
+  } finally {
+    await iterator.return?.();
+  }
+}
+
+/**
+ * Inflates a loose object: its header, then its content. The content stops at the size in the header, and
+ * throws when there is more or less of it, or anything behind it.
+ *
+ * @param what names the object in errors
+ * @throws OdbError integrity, when it is no whole loose object
+ */
+export async function decodeLoose(
+  loose: Content,
+  what: string,
+): Promise<{ header: LooseHeader; content: Content }> {
+  const inflated = inflate(loose, what);
+  let head = Buffer.alloc(0);
+  for (;;) {
+    const next = await inflated.next();
+    if (next.done) throw new OdbError("integrity", `${what}: no loose object (it ends inside its header)`);
+    head = Buffer.concat([head, next.value]);
+    const end = head.subarray(0, HEADER_LIMIT).indexOf(0);
+    if (end >= 0) {
+      const header = parseLooseHeader(head.toString("latin1", 0, end), what);
+      return { header, content: exactly(header.size, head.subarray(end + 1), inflated, what) };
+    }
+    if (head.length >= HEADER_LIMIT) {
+      await inflated.return();
+      throw new OdbError(
+        "integrity",
+        `${what}: no loose object (no header in its first ${HEADER_LIMIT} bytes)`,
+      );
+    }
+  }
+}
+
+function parseLooseHeader(text: string, what: string): LooseHeader {
+  const [type, size, ...rest] = text.split(" ");
+  if (type === undefined || size === undefined || rest.length > 0 || !isObjectType(type)) {
+    throw new OdbError("integrity", `${what}: no loose object (header ${JSON.stringify(text)})`);
+  }
+  return { type, size: parseSize(size) };
+}
+
+async function* inflate(loose: Content, what: string): AsyncGenerator<Uint8Array, void, void> {
+  const zlib = createInflate({ chunkSize: CHUNK, finishFlush: constants.Z_FINISH });
+  let fed = 0;
+  async function* counted() {
+    for await (const chunk of loose) {
+      fed += chunk.length;
+      yield chunk;
+    }
+  }
+  try {
+    yield* throughZlib(zlib, counted());
+  } catch (error) {
+    if (!(error as NodeJS.ErrnoException).code?.startsWith("Z_")) throw error;
+    throw new OdbError("integrity", `${what}: broken zlib data (${(error as Error).message})`, {
+      cause: error,
+    });
+  }
+  // zlib stops at the end of its stream and says nothing of what follows.
+  if (fed > zlib.bytesWritten)
+    throw new OdbError("integrity", `${what}: bytes behind the end of its zlib data`);
+}
+
+async function* exactly(
+  size: number,
+  first: Uint8Array,
+  rest: AsyncGenerator<Uint8Array, void, void>,
+  what: string,
+): AsyncGenerator<Uint8Array> {
+  let left = size - first.length;
+  try {
+    if (left >= 0 && first.length > 0) yield first;
+    for (let next = await rest.next(); !next.done && left >= 0; next = await rest.next()) {
+      left -= next.value.length;
+      if (left >= 0) yield next.value;
+    }
+    if (left < 0)
+      throw new OdbError("integrity", `${what}: more content than the ${size} bytes in its header`);
+    if (left > 0) throw new OdbError("integrity", `${what}: ${left} of its ${size} bytes are missing`);
+  } finally {
+    await rest.return();
+  }
+}
+
+/** Feeds `input` to a zlib stream and yields what comes out; an error on either side ends both. */
+async function* throughZlib(zlib: Duplex, input: Content): AsyncGenerator<Uint8Array, void, void> {
+  const feeding = pipeline(Readable.from(input, { objectMode: false, highWaterMark: CHUNK }), zlib);
+  // The reader below sees the same failure, as the destroyed stream's error.
+  feeding.catch(() => {});
+  for await (const chunk of zlib) yield chunk as Uint8Array;
+}
+
+async function* resume(head: Uint8Array[], next: Uint8Array, rest: AsyncIterator<Uint8Array>): Content {
+  yield Buffer.concat(head);
+  for (let step: IteratorResult<Uint8Array> = { value: next }; !step.done; step = await rest.next()) {
+    yield step.value;
+  }
+}
+
+/** Whether level 1 saves at least a twentieth of a sample of 16 KiB from the middle. */
+function isCompressible(sample: Uint8Array): boolean {
+  const start = Math.max(0, (sample.length >> 1) - 8192);
+  const part = sample.subarray(start, start + 16384);
+  return deflateSync(part, { level: 1 }).length < part.length * 0.95;
+}

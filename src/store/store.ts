@@ -1,0 +1,52 @@
+/** The object store: git objects by id, whatever they lie in. */
+
+import type { CallOptions } from "../bucket/bucket.js";
+import type { Content, SourceObject } from "../object/content.js";
+import type { ObjectId } from "../object/id.js";
+import type { ObjectInfo } from "../object/info.js";
+
+/**
+ * An object on its way out, in the encoding it is stored in, so that nothing is inflated and deflated again
+ * without need. It is NOT verified yet: `asRaw` and `asLoose` (encoding.ts) verify while they pass it on.
+ */
+export interface StoredObject {
+  readonly info: ObjectInfo;
+  /** `raw`: the content itself; `loose`: git's zlib form of it. */
+  readonly encoding: "raw" | "loose";
+  readonly content: Content;
+}
+
+/** Git objects by id. Absent is `undefined`; failures are OdbErrors as of Bucket, and `integrity`. */
+export interface ObjectStore {
+  /** For messages: the URL without credentials. */
+  readonly name: string;
+
+  /** Where a caller may stage an object so that `put` need not copy it again (see Bucket). */
+  readonly stagingDirectory?: string;
+
+  /** Whether it is there, and its size and type; cheap, the content is not read whole. */
+  stat(oid: ObjectId, options?: CallOptions): Promise<ObjectInfo | undefined>;
+
+  get(oid: ObjectId, options?: CallOptions): Promise<StoredObject | undefined>;
+
+  /**
+   * Durable, visible and the right bytes when it resolves; idempotent. What lies there already under this id is
+   * accepted only if it is proved (size and recorded checksum, else read and hashed), else rewritten.
+   */
+  put(object: SourceObject, options?: CallOptions): Promise<void>;
+
+  /**
+   * Proves that the store's copy is the object, at this moment: by size and the checksum recorded by our own
+   * upload where the backend keeps it, else by reading and hashing it.
+   *
+   * @returns its info, or undefined when absent
+   * @throws OdbError integrity, when other bytes lie under this id
+   */
+  verify(oid: ObjectId, options?: CallOptions): Promise<ObjectInfo | undefined>;
+
+  /** Every object, each once, in no promised order. */
+  list(options?: CallOptions): AsyncIterable<ObjectInfo>;
+
+  /** Ends connections. Nothing may be called afterwards. */
+  close(): Promise<void>;
+}
