@@ -69,6 +69,9 @@ export interface Bucket {
   /** A local folder on the same file system where a caller may stage files for `Source.file`; made if absent. */
   readonly stagingDirectory?: string;
 
+  /** Whether {@link WriteOptions.sha256} is kept with the object and given back by `head` and `read`. */
+  readonly recordsSha256?: boolean;
+
   /** @returns undefined when the key is absent */
   head(key: string, options?: CallOptions): Promise<Entry | undefined>;
 

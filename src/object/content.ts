@@ -33,6 +33,8 @@ export interface Source {
 /** A {@link Source} known to hash to `info.oid`: made by staging or by reading a verified store, never by hand. */
 export interface SourceObject extends Source {
   readonly info: ObjectInfo;
+  /** SHA-256 of the content in hex, where it was computed in the same pass (see `stagingFor`). */
+  readonly sha256?: string;
 }
 
 /** Bytes in memory as a {@link Source}. */

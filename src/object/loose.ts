@@ -2,9 +2,10 @@
 
 import { type Duplex, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { constants, createDeflate, createInflate, deflateSync } from "node:zlib";
+import { createDeflate, deflateSync } from "node:zlib";
 import { OdbError } from "../errors.js";
 import type { Content } from "./content.js";
+import { createInflater } from "./inflate.js";
 import { isObjectType, type ObjectInfo, type ObjectType, parseSize } from "./info.js";
 
 /** Type and size as a loose header says them. */
@@ -19,9 +20,14 @@ const HEADER_LIMIT = 32;
 /** zlib works in chunks of this size: large ones cost less per byte. */
 const CHUNK = 256 * 1024;
 
+/** What stands before the content in the loose form, and in what is hashed. */
+export function looseHeader(info: LooseHeader): Buffer {
+  return Buffer.from(`${info.type} ${info.size}\0`);
+}
+
 /** The loose form of an object whose content is in memory. */
 export function deflateLoose(type: ObjectType, content: Uint8Array, level = 1): Buffer {
-  return deflateSync(Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]), { level });
+  return deflateSync(Buffer.concat([looseHeader({ type, size: content.length }), content]), { level });
 }
 
 /**
@@ -33,7 +39,7 @@ export function deflateLoose(type: ObjectType, content: Uint8Array, level = 1): 
 export async function* encodeLoose(info: LooseHeader, content: Content): Content {
   const iterator = content[Symbol.asyncIterator]();
   try {
-    const head: Uint8Array[] = [Buffer.from(`${info.type} ${info.size}\0`)];
+    const head: Uint8Array[] = [looseHeader(info)];
     let held = 0;
     let next = await iterator.next();
     while (!next.done && held + next.value.length <= SYNC_LIMIT) {
@@ -92,26 +98,38 @@ function parseLooseHeader(text: string, what: string): LooseHeader {
   return { type, size: parseSize(size) };
 }
 
+/**
+ * Inflates at the consumer's pace. A slice of input is sized by the ratio seen so far to give about CHUNK bytes;
+ * what zlib can make of the largest slice at worst (1032 to 1) is 64 MiB.
+ */
 async function* inflate(loose: Content, what: string): AsyncGenerator<Uint8Array, void, void> {
-  const zlib = createInflate({ chunkSize: CHUNK, finishFlush: constants.Z_FINISH });
-  let fed = 0;
-  async function* counted() {
-    for await (const chunk of loose) {
-      fed += chunk.length;
-      yield chunk;
-    }
-  }
+  let inflated: Uint8Array[] = [];
+  let taken = 0;
+  let given = 0;
+  const inflater = createInflater(what, (chunk) => {
+    given += chunk.length;
+    inflated.push(chunk);
+  });
   try {
-    yield* throughZlib(zlib, counted());
-  } catch (error) {
-    if (!(error as NodeJS.ErrnoException).code?.startsWith("Z_")) throw error;
-    throw new OdbError("integrity", `${what}: broken zlib data (${(error as Error).message})`, {
-      cause: error,
-    });
+    for await (const chunk of loose) {
+      for (let at = 0; at < chunk.length; ) {
+        const slice = Math.min(SYNC_LIMIT, Math.max(2048, Math.ceil((CHUNK * (taken + 1)) / (given + 1))));
+        const part = chunk.subarray(at, at + slice);
+        // zlib stops at the end of its stream and says nothing of what follows.
+        if ((await inflater.feed(part)) !== part.length) {
+          throw new OdbError("integrity", `${what}: bytes behind the end of its zlib data`);
+        }
+        at += part.length;
+        taken += part.length;
+        yield* inflated;
+        inflated = [];
+      }
+    }
+    await inflater.finish();
+    yield* inflated;
+  } finally {
+    inflater.close();
   }
-  // zlib stops at the end of its stream and says nothing of what follows.
-  if (fed > zlib.bytesWritten)
-    throw new OdbError("integrity", `${what}: bytes behind the end of its zlib data`);
 }
 
 async function* exactly(

@@ -1,0 +1,109 @@
+/** Inflating one zlib stream that lies in a longer run of bytes, with the place where it ends. */
+
+import { createInflate, inflateSync } from "node:zlib";
+import { OdbError } from "../errors.js";
+
+/** Takes a zlib stream in pieces. One call at a time. */
+export interface Inflater {
+  /**
+   * Feeds the next bytes; resolves when they are inflated and the sink has seen the result.
+   *
+   * @returns how many of the bytes belong to the stream: fewer than given once it has ended
+   * @throws OdbError integrity for broken data, and whatever the sink throws
+   */
+  feed(chunk: Uint8Array): Promise<number>;
+  /**
+   * Says that nothing follows.
+   *
+   * @throws OdbError integrity, when the stream is not complete
+   */
+  finish(): Promise<void>;
+  /** Frees its memory; may be called at any time, more than once. */
+  close(): void;
+}
+
+/** zlib hands out pieces of this size: large ones cost less per byte. */
+const CHUNK = 256 * 1024;
+
+/**
+ * An inflater on a thread of the pool, for streams that do not fit in memory.
+ *
+ * @param what names the object in errors
+ * @param sink sees the inflated bytes in order; what it throws ends the stream
+ */
+export function createInflater(what: string, sink: (chunk: Uint8Array) => void): Inflater {
+  const zlib = createInflate({ chunkSize: CHUNK });
+  let failure: unknown;
+  let ended = false;
+  let wake = () => {};
+  const fail = (error: unknown) => {
+    failure ??= error;
+    zlib.destroy();
+    wake();
+  };
+  zlib.on("error", fail);
+  zlib.on("end", () => {
+    ended = true;
+    wake();
+  });
+  zlib.on("data", (chunk: Buffer) => {
+    try {
+      if (failure === undefined) sink(chunk);
+    } catch (error) {
+      fail(error);
+    }
+  });
+  const settled = (start: (done: () => void) => void) =>
+    new Promise<void>((resolve, reject) => {
+      wake = () => (failure === undefined ? resolve() : reject(inflateError(failure, what)));
+      if (failure === undefined && !ended) start(() => wake());
+      else wake();
+    });
+  return {
+    async feed(chunk) {
+      const before = zlib.bytesWritten;
+      // zlib never calls back for bytes behind the end of its stream: "end" wakes us then.
+      await settled((done) => zlib.write(chunk, done));
+      return zlib.bytesWritten - before;
+    },
+    finish: () => settled(() => zlib.end()),
+    close: () => void zlib.destroy(),
+  };
+}
+
+/**
+ * Inflates the stream that `bytes` begin with, at once: for small objects, where a stream costs 200 µs.
+ *
+ * @param limit in bytes: inflating stops one byte past it
+ * @returns the content, and how many bytes of `bytes` it took
+ * @throws OdbError integrity, when it is broken, incomplete or longer than `limit`
+ */
+export function inflateAtOnce(
+  bytes: Uint8Array,
+  limit: number,
+  what: string,
+): { content: Buffer; consumed: number } {
+  try {
+    // `info` gives the engine, whose bytesWritten are the bytes consumed (zlib.bytesWritten in Node's manual).
+    const { buffer, engine } = inflateSync(bytes, { info: true, maxOutputLength: limit + 1 }) as unknown as {
+      buffer: Buffer;
+      engine: { bytesWritten: number };
+    };
+    if (buffer.length > limit) throw tooLong(what, limit);
+    return { content: buffer, consumed: engine.bytesWritten };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") throw tooLong(what, limit);
+    throw inflateError(error, what);
+  }
+}
+
+function tooLong(what: string, limit: number): OdbError {
+  return new OdbError("integrity", `${what}: more than the ${limit} bytes announced`);
+}
+
+function inflateError(error: unknown, what: string): unknown {
+  if (!(error as NodeJS.ErrnoException).code?.startsWith("Z_")) return error;
+  return new OdbError("integrity", `${what}: broken zlib data (${(error as Error).message})`, {
+    cause: error,
+  });
+}
