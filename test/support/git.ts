@@ -1,6 +1,6 @@
 /** The git on PATH, run for real: the oracle and the client of the tests. */
 
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { join, resolve } from "node:path";
 import { tempDir } from "./temp.js";
 
@@ -48,6 +48,26 @@ export function tryGit(
     maxBuffer: 1 << 30,
   });
   return { status: done.status ?? 128, stdout: done.stdout, stderr: done.stderr };
+}
+
+/** As {@link tryGit}, while this process goes on: for a git that talks to a server in this process. */
+export function spawnGit(
+  args: readonly string[],
+  options: GitOptions = {},
+): Promise<{ status: number; stdout: string; stderr: string }> {
+  const child = spawn("git", args, { cwd: options.cwd, env: { ...process.env, ...options.env } });
+  const chunks: Record<"stdout" | "stderr", Buffer[]> = { stdout: [], stderr: [] };
+  for (const name of ["stdout", "stderr"] as const)
+    child[name].on("data", (chunk) => chunks[name].push(chunk));
+  child.stdin.on("error", () => {});
+  child.stdin.end(options.input);
+  return new Promise((done, fail) => {
+    child.on("error", fail);
+    child.on("close", (status) => {
+      const text = (name: "stdout" | "stderr") => Buffer.concat(chunks[name]).toString();
+      done({ status: status ?? 128, stdout: text("stdout"), stderr: text("stderr") });
+    });
+  });
 }
 
 /** A new repository in a temporary folder. */
