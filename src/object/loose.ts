@@ -2,7 +2,7 @@
 
 import { type Duplex, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { createDeflate, deflateSync } from "node:zlib";
+import { constants, createDeflate, deflateSync, inflateSync } from "node:zlib";
 import { OdbError } from "../errors.js";
 import type { Content } from "./content.js";
 import { createInflater } from "./inflate.js";
@@ -88,6 +88,28 @@ export async function decodeLoose(
       );
     }
   }
+}
+
+/** zlib's largest code tables take 280 bytes; with these the header's 24 are always among what inflates. */
+export const LOOSE_HEAD = 512;
+
+/**
+ * The header out of the first {@link LOOSE_HEAD} bytes of a loose object (or all of it, when it is shorter).
+ *
+ * @param what names the object in errors
+ * @throws OdbError integrity, when it is no loose object
+ */
+export function readLooseHeader(head: Uint8Array, what: string): LooseHeader {
+  let inflated: Buffer;
+  try {
+    inflated = inflateSync(head.subarray(0, LOOSE_HEAD), { finishFlush: constants.Z_SYNC_FLUSH });
+  } catch (error) {
+    const reason = (error as Error).message;
+    throw new OdbError("integrity", `${what}: broken zlib data (${reason})`, { cause: error });
+  }
+  const end = inflated.subarray(0, HEADER_LIMIT).indexOf(0);
+  if (end < 0) throw new OdbError("integrity", `${what}: no loose object (no header in its first bytes)`);
+  return parseLooseHeader(inflated.toString("latin1", 0, end), what);
 }
 
 function parseLooseHeader(text: string, what: string): LooseHeader {

@@ -13,6 +13,7 @@ export interface StoredObject {
   readonly info: ObjectInfo;
   /** `raw`: the content itself; `loose`: git's zlib form of it. */
   readonly encoding: "raw" | "loose";
+  /** Must be consumed, or begun and left (`break` in a `for await`): a file or a connection waits behind it. */
   readonly content: Content;
 }
 

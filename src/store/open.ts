@@ -1,0 +1,45 @@
+/** Opening the store that a bucket holds: its layout is found out, not guessed from its content. */
+
+import type { Bucket, CallOptions } from "../bucket/bucket.js";
+import { OdbError } from "../errors.js";
+import type { LayoutOptions } from "./layout.js";
+import { looseStore } from "./loose-layout.js";
+import { rawStore } from "./raw-layout.js";
+import { isBareRepository, readSettings } from "./settings.js";
+import type { ObjectStore } from "./store.js";
+
+/** Options of {@link openStoreOn}. */
+export interface OpenStoreOptions extends LayoutOptions, CallOptions {
+  /** The `layout=` of the URL. `git-odb.json` wins over it. */
+  readonly layout?: string;
+}
+
+/**
+ * The store on an open bucket. Its layout is what `git-odb.json` says, else `layout`, else loose where an
+ * ordinary bare repository lies, else raw. Closing the store closes the bucket.
+ *
+ * @throws OdbError config, when the bucket holds objects of another hash than asked for, or its settings are of
+ *   a version we do not know; invalid, for an unknown layout
+ */
+export async function openStoreOn(bucket: Bucket, options: OpenStoreOptions = {}): Promise<ObjectStore> {
+  const settings = await readSettings(bucket, options);
+  if (settings !== undefined && options.hash !== undefined && settings.hash !== options.hash) {
+    throw new OdbError(
+      "config",
+      `${bucket.name} holds ${settings.hash} objects, but this repository's are ${options.hash}: use another bucket`,
+    );
+  }
+  const layout = settings?.layout ?? checkLayout(options.layout, bucket.name);
+  const hash = settings?.hash ?? options.hash;
+  const inLayout: LayoutOptions = hash === undefined ? {} : { hash };
+  if (layout === "raw") return rawStore(bucket, inLayout);
+  if (layout === "loose") return looseStore(bucket, inLayout);
+  return (await isBareRepository(bucket, options))
+    ? looseStore(bucket, inLayout)
+    : rawStore(bucket, inLayout);
+}
+
+function checkLayout(layout: string | undefined, name: string): "raw" | "loose" | undefined {
+  if (layout === undefined || layout === "raw" || layout === "loose") return layout;
+  throw new OdbError("invalid", `${name}: layout=${JSON.stringify(layout)} should be raw, loose or list`);
+}
