@@ -1,0 +1,45 @@
+/** `git odb`: finds the verb, runs it, and turns what it throws into one line and git's exit code. */
+
+import { CommanderError } from "commander";
+import { exitCodeOf, type OdbError, toOdbError } from "../errors.js";
+import { type Context, processContext } from "./context.js";
+import { buildProgram, completionWords } from "./program.js";
+
+void main(process.argv.slice(2));
+
+async function main(argv: readonly string[]): Promise<void> {
+  const context = processContext();
+  try {
+    await run(argv, context);
+    context.signal.throwIfAborted();
+  } catch (error) {
+    const cause = context.signal.aborted ? context.signal.reason : error;
+    process.exitCode = cause instanceof CommanderError ? usageExitCode(cause) : report(toOdbError(cause));
+  }
+}
+
+async function run(argv: readonly string[], context: Context): Promise<void> {
+  const verb = argv[0] === "help" ? argv[1] : argv[0];
+  const program = await buildProgram(verb, context);
+  if (argv.at(-1) === "--git-completion-helper") {
+    await context.print(`${completionWords(program, argv.slice(0, -1)).join(" ")}\n`);
+  } else if (argv.length === 0) {
+    program.outputHelp({ error: true });
+    process.exitCode = 129;
+  } else {
+    await program.parseAsync(argv, { from: "user" });
+  }
+}
+
+/** Help and version that were asked for end well; anything else is a wrong command line, already explained. */
+function usageExitCode(error: CommanderError): number {
+  return error.exitCode === 0 ? 0 : 129;
+}
+
+/** Says what went wrong, and gives the exit code for it. Interruptions need no words. */
+function report(error: OdbError): number {
+  if (error.code === "aborted") return error.cause === "SIGTERM" ? 143 : exitCodeOf(error);
+  process.stderr.write(`fatal: ${error.message.replaceAll("\n", " ")}\n`);
+  if (error.code === "bug" && process.env.GIT_ODB_TRACE) process.stderr.write(`${error.stack}\n`);
+  return exitCodeOf(error);
+}

@@ -1,0 +1,81 @@
+/** Progress on stderr as git shows it: `Uploading: 45% (9/20), 12.00 MiB | 3.00 MiB/s` (progress.c). */
+
+/** Counts of one running task. */
+export interface Progress {
+  /** Adds to what is done. `bytes` makes the throughput part appear. */
+  add(count: number, bytes?: number): void;
+  /** Learns the total while it runs. */
+  setTotal(total: number): void;
+  /** Shows the last figures, with `, done.`, if any were shown. To be called on failure too, with `done` false. */
+  finish(done?: boolean): void;
+}
+
+/** Options of {@link startProgress}. */
+export interface ProgressOptions {
+  readonly output: { write(text: string): unknown; readonly columns?: number };
+  readonly shown: boolean;
+  /** Nothing is shown before this many milliseconds. */
+  readonly delayMs?: number;
+  /** In milliseconds, monotonic. */
+  readonly now?: () => number;
+}
+
+/** A line is redrawn when this much time went by, in milliseconds. */
+const INTERVAL_MS = 200;
+
+/** Starts a task; with `shown` false it costs nothing and shows nothing. */
+export function startProgress(title: string, total: number | undefined, options: ProgressOptions): Progress {
+  if (!options.shown) return { add() {}, setTotal() {}, finish() {} };
+  const { output, delayMs = 1000, now = () => performance.now() } = options;
+  const start = now();
+  let count = 0;
+  let bytes = 0;
+  let drawn = 0;
+  let next = start + delayMs;
+  const draw = (time: number, end: string) => {
+    const line = `${title}: ${formatCount(count, total)}${formatRate(bytes, time - start)}`;
+    output.write(`${line}${" ".repeat(Math.max(0, drawn - line.length - end.length))}${end}`);
+    drawn = line.length;
+    next = time + INTERVAL_MS;
+  };
+  return {
+    add(added, addedBytes = 0) {
+      count += added;
+      bytes += addedBytes;
+      const time = now();
+      if (time >= next) draw(time, "\r");
+    },
+    setTotal(known) {
+      total = known;
+    },
+    finish(done = true) {
+      if (drawn > 0) draw(now(), done ? ", done.\n" : "\n");
+      drawn = 0;
+      next = Number.POSITIVE_INFINITY;
+    },
+  };
+}
+
+/** A size for people, with git's units: `12.00 MiB`, `1 byte` (strbuf_humanise_bytes). */
+export function formatBytes(bytes: number): string {
+  for (const [power, unit] of [
+    [30, "GiB"],
+    [20, "MiB"],
+    [10, "KiB"],
+  ] as const) {
+    if (bytes >= 2 ** power) return `${(bytes / 2 ** power).toFixed(2)} ${unit}`;
+  }
+  return `${bytes} ${bytes === 1 ? "byte" : "bytes"}`;
+}
+
+function formatCount(count: number, total: number | undefined): string {
+  if (total === undefined) return String(count);
+  const percent = total === 0 ? 100 : Math.floor((count * 100) / total);
+  return `${String(percent).padStart(3)}% (${count}/${total})`;
+}
+
+function formatRate(bytes: number, elapsedMs: number): string {
+  if (bytes === 0) return "";
+  const rate = elapsedMs > 0 ? Math.round((bytes * 1000) / elapsedMs) : bytes;
+  return `, ${formatBytes(bytes)} | ${formatBytes(rate)}/s`;
+}

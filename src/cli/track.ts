@@ -1,0 +1,62 @@
+/** `git odb track [<name> <pattern>…]`: gives patterns the attribute `odb=<name>`, or lists those that have it. */
+
+import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { OdbError } from "../errors.js";
+import { editAttributesFile, trackedPatterns, trackPattern } from "../odb/attributes-file.js";
+import { readOdbConfig } from "../odb/config.js";
+import { parseOdbName } from "../odb/name.js";
+import { openRepository } from "../repo/git.js";
+import type { Context, OutputOptions } from "./context.js";
+import { attributesPathOf } from "./worktree.js";
+
+export function define(command: Command, context: Context): void {
+  command
+    .argument("[name]", "the ODB")
+    .argument("[pattern...]", "as in .gitattributes, quoted from the shell: '*.psd'")
+    .option("-q, --quiet", "say nothing but errors and warnings")
+    .addHelpText("after", "\nWithout a pattern: lists what .gitattributes of this folder tracks.")
+    .action((name: string | undefined, patterns: string[], options: OutputOptions) =>
+      patterns.length === 0
+        ? list(name, context)
+        : track(parseOdbName(name ?? ""), patterns, options, context),
+    );
+}
+
+async function track(
+  name: string,
+  patterns: readonly string[],
+  options: OutputOptions,
+  context: Context,
+): Promise<void> {
+  const repo = await openRepository();
+  const { path, shown } = attributesPathOf(repo);
+  const news: string[] = [];
+  await editAttributesFile(path, (text) => {
+    for (const pattern of patterns) {
+      const before = text;
+      text = trackPattern(text, name, pattern);
+      news.push(
+        `${shown}: ${JSON.stringify(pattern)} ${before === text ? "was" : "is now"} tracked in ODB ${name}`,
+      );
+    }
+    return text;
+  });
+  for (const line of news) context.note(line, options);
+  if (!(await readOdbConfig(repo)).has(name)) {
+    context.warn(`ODB ${name} is not configured in this repository: run "git odb init ${name} <url>"`);
+  }
+}
+
+async function list(name: string | undefined, context: Context): Promise<void> {
+  const { path } = attributesPathOf(await openRepository());
+  const text = await readFile(path, "latin1").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "";
+    throw new OdbError("denied", `${path}: ${error.message}`, { cause: error });
+  });
+  for (const tracked of trackedPatterns(text)) {
+    if (name === undefined || tracked.name === name) {
+      await context.print(`${tracked.name}\t${tracked.pattern}\n`);
+    }
+  }
+}

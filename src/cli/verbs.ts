@@ -1,0 +1,22 @@
+/** The verbs of `git odb`: one line each. A module is imported when its verb is used. */
+
+import type { VerbModule } from "./verb.js";
+
+/** A row of the table. */
+export interface Verb {
+  readonly name: string;
+  /** One line, for `git odb -h` and the NAME of its man page. */
+  readonly summary: string;
+  load(): Promise<VerbModule>;
+}
+
+/** In the order in which `git odb -h` lists them. */
+export const verbs: readonly Verb[] = [
+  verb("track", "keep the files of a pattern in an ODB", () => import("./track.js")),
+  verb("untrack", "stop keeping the files of a pattern in an ODB", () => import("./untrack.js")),
+  verb("completion", "print the completion script of a shell", () => import("./completion.js")),
+];
+
+function verb(name: string, summary: string, load: Verb["load"]): Verb {
+  return { name, summary, load };
+}
