@@ -67,7 +67,7 @@ export interface Bucket {
   readonly name: string;
 
   /** A local folder on the same file system where a caller may stage files for `Source.file`; made if absent. */
-  readonly stagingDirectory?: string;
+  readonly stagingDirectory?: string | undefined;
 
   /** Whether {@link WriteOptions.sha256} is kept with the object and given back by `head` and `read`. */
   readonly recordsSha256?: boolean;
@@ -106,6 +106,9 @@ export interface Bucket {
 
   /** Where any reader can GET the key over http(s) without credentials, if this bucket has such an address. */
   publicUrl?(key: string): string | undefined;
+
+  /** Makes the bucket itself where that is possible (a folder) and it is not there yet. Everything else needs it. */
+  create?(options?: CallOptions): Promise<void>;
 
   /** Ends connections. Nothing may be called afterwards. */
   close(): Promise<void>;
