@@ -4,8 +4,9 @@
  */
 
 import type { Writable } from "node:stream";
-import { OdbError, toOdbError } from "../src/errors.js";
+import { OdbError } from "../src/errors.js";
 import type { Content } from "../src/object/content.js";
+import { OutputQueue } from "./output.js";
 
 /** The most bytes that one packet carries: a packet length of 65520 (`LARGE_PACKET_MAX`) less its four digits. */
 export const MAX_PAYLOAD = 65516;
@@ -150,28 +151,18 @@ export class PktReader {
 /** A packet that comes byte by byte is joined in steps of this many pieces: little memory, little copying. */
 const MAX_PIECES = 64;
 
-/** Up to this many queued bytes are copied into one buffer and written at once; more is corked (one writev). */
-const GATHER_LIMIT = 64 * 1024;
-
 /**
- * Writes packets. What is queued goes out with {@link send}, an answer at a time: 20,000 small objects take 33 µs
- * each with one write an answer, 61 µs with a write a packet.
+ * Writes packets. What is queued goes out with {@link send}, an answer at a time.
  *
  * Nothing else may write to the output. Its errors come out of {@link send}.
  */
 export class PktWriter {
-  readonly #output: Writable;
+  readonly #output: OutputQueue;
   readonly #onPacket: PacketObserver | undefined;
-  #queue: Uint8Array[] = [];
-  #size = 0;
-  #failure: OdbError | undefined;
 
   constructor(output: Writable, options: PktOptions = {}) {
-    this.#output = output;
+    this.#output = new OutputQueue(output);
     this.#onPacket = options.onPacket;
-    output.on("error", (error) => {
-      this.#failure ??= toOdbError(error, "write packets");
-    });
   }
 
   /** Queues a text packet: `text` and a LF. */
@@ -190,12 +181,12 @@ export class PktWriter {
   /** Queues a flush-pkt. */
   flushPkt(): void {
     this.#onPacket?.(null);
-    this.#push(FLUSH);
+    this.#output.push(FLUSH);
   }
 
-  /** Queues the bytes as they are, framing and all: for a peer that breaks the rules on purpose. */
+  /** Queues bytes as they are, framing and all: for a peer that breaks the rules on purpose. */
   raw(bytes: Uint8Array): void {
-    this.#push(bytes);
+    this.#output.push(bytes);
   }
 
   /**
@@ -215,7 +206,7 @@ export class PktWriter {
       }
       if (chunk.length > 0) pieces.push(chunk);
       size += chunk.length;
-      if (this.#size > GATHER_LIMIT) await this.send();
+      if (this.#output.isFull) await this.send();
     }
     if (size > 0) this.#packetOf(pieces, size);
   }
@@ -225,45 +216,19 @@ export class PktWriter {
    *
    * @throws OdbError aborted (a closed pipe) or what else befell the output
    */
-  async send(): Promise<void> {
-    const queue = this.#queue;
-    const size = this.#size;
-    this.#queue = [];
-    this.#size = 0;
-    if (this.#failure) throw this.#failure;
-    if (size === 0) return;
-    if (!writeAll(this.#output, queue, size)) await this.#drained();
+  send(): Promise<void> {
+    return this.#output.send();
   }
 
   /** Sends what is queued and ends the output. */
-  async end(): Promise<void> {
-    await this.send();
-    this.#output.end();
+  end(): Promise<void> {
+    return this.#output.end();
   }
 
   #packetOf(pieces: readonly Uint8Array[], size: number): void {
     this.#onPacket?.(Buffer.concat(pieces, size));
-    this.#push(encodeLength(size));
-    for (const piece of pieces) this.#push(piece);
-  }
-
-  #push(bytes: Uint8Array): void {
-    this.#queue.push(bytes);
-    this.#size += bytes.length;
-  }
-
-  #drained(): Promise<void> {
-    const output = this.#output;
-    return new Promise((resolve, reject) => {
-      const done = () => {
-        output.off("drain", done).off("close", done).off("error", done);
-        if (this.#failure) reject(this.#failure);
-        else if (output.destroyed) reject(new OdbError("aborted", "write packets: the output was closed"));
-        else resolve();
-      };
-      output.on("drain", done).on("close", done).on("error", done);
-      if (output.destroyed) done();
-    });
+    this.#output.push(encodeLength(size));
+    for (const piece of pieces) this.#output.push(piece);
   }
 }
 
@@ -279,15 +244,6 @@ function joined(pieces: readonly Uint8Array[]): Buffer {
   const [only] = pieces;
   if (pieces.length !== 1 || only === undefined) return Buffer.concat(pieces);
   return Buffer.isBuffer(only) ? only : Buffer.from(only.buffer, only.byteOffset, only.length);
-}
-
-function writeAll(output: Writable, queue: readonly Uint8Array[], size: number): boolean {
-  if (size <= GATHER_LIMIT) return output.write(Buffer.concat(queue, size));
-  let flowing = true;
-  output.cork();
-  for (const bytes of queue) flowing = output.write(bytes);
-  output.uncork();
-  return flowing;
 }
 
 function endBeforeFlush(): OdbError {
