@@ -112,7 +112,13 @@ export function readLooseHeader(head: Uint8Array, what: string): LooseHeader {
   return parseLooseHeader(inflated.toString("latin1", 0, end), what);
 }
 
-function parseLooseHeader(text: string, what: string): LooseHeader {
+/**
+ * Reads a loose object's header, without its NUL.
+ *
+ * @param what names the object in errors
+ * @throws OdbError integrity
+ */
+export function parseLooseHeader(text: string, what: string): LooseHeader {
   const [type, size, ...rest] = text.split(" ");
   if (type === undefined || size === undefined || rest.length > 0 || !isObjectType(type)) {
     throw new OdbError("integrity", `${what}: no loose object (header ${JSON.stringify(text)})`);
