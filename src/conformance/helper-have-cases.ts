@@ -1,0 +1,108 @@
+/** Cases about have in both modes. */
+
+import { OdbError } from "../errors.js";
+import { hashObject } from "../object/content.js";
+import { algorithmOf, isObjectId } from "../object/id.js";
+import { parseInfo } from "../object/info.js";
+import { expect, fail } from "./expect.js";
+import type { HelperCase } from "./helper-cases.js";
+import { isNamed, mustPut } from "./helper-judge.js";
+import type { HaveLine, Peer } from "./helper-peer.js";
+
+/** So many of the objects that have names are got and hashed; all of them when there are no more. */
+const SAMPLED = 20;
+
+/** Cases for both modes. */
+export const haveCases: readonly HelperCase[] = [
+  {
+    name: "have-well-formed",
+    needs: ["have"],
+    why: "git stops reading a packet at the first line that is no `<oid> <size> <type>`, and joins nothing across packets",
+    async run(lab) {
+      const peer = await lab.shared();
+      if (lab.capabilities.has("put")) await mustPut(peer, lab.sample(306));
+      await peer.have(checkLine);
+    },
+  },
+  {
+    name: "have-after-put",
+    needs: ["have", "put"],
+    why: "an object that have does not name is missing to git: the commit that follows an add would not find it",
+    async run(lab) {
+      const sample = lab.sample(300);
+      const peer = await lab.fresh();
+      await mustPut(peer, sample);
+      expect(await isNamed(peer, sample.oid), "have does not name what was just put");
+    },
+  },
+  {
+    name: "have-next-session",
+    needs: ["have", "put"],
+    why: "the next command of git starts a new helper and asks it what there is",
+    async run(lab) {
+      const sample = lab.sample(301);
+      const putting = await lab.fresh();
+      await mustPut(putting, sample);
+      await putting.close();
+      expect(await isNamed(await lab.fresh(), sample.oid), "a new helper's have does not name what was put");
+    },
+  },
+  {
+    name: "have-true-size",
+    needs: ["have", "put"],
+    why: "git reports that size, and in script mode throws away an object that is of another",
+    async run(lab) {
+      const sample = lab.sample(305);
+      const peer = await lab.shared();
+      await mustPut(peer, sample);
+      let line = "";
+      await peer.have(({ text }) => {
+        if (text.startsWith(sample.oid)) line = text;
+      });
+      if (line === "") fail("have does not name what was just put");
+      expect(line === `${sample.oid} 305 blob`, `have says "${line}" of a blob of 305 bytes`);
+    },
+  },
+  {
+    name: "have-is-true",
+    needs: ["have", "get"],
+    why: "git does not write what have names, and gc drops its own copy: a name that the store lacks is an object lost",
+    async run(lab) {
+      const peer = await lab.fresh();
+      if (lab.capabilities.has("put")) await mustPut(peer, lab.sample(307));
+      for (const oid of await sampleOfHave(peer)) await mustHold(peer, oid);
+    },
+  },
+];
+
+function checkLine({ text, endsInLf }: HaveLine): void {
+  try {
+    parseInfo(text);
+  } catch (error) {
+    if (error instanceof OdbError) fail(`have: ${error.message}`);
+    throw error;
+  }
+  expect(endsInLf, `have: "${text}" is not ended by a LF: git would lose it or its neighbour`);
+}
+
+/** Some of the names, each as likely as any other, however many there are (reservoir sampling). */
+async function sampleOfHave(peer: Peer): Promise<string[]> {
+  const kept: string[] = [];
+  let seen = 0;
+  await peer.have(({ text }) => {
+    const oid = text.slice(0, text.indexOf(" "));
+    const at = seen < SAMPLED ? seen : Math.floor(Math.random() * (seen + 1));
+    if (at < SAMPLED) kept[at] = oid;
+    seen += 1;
+  });
+  return kept;
+}
+
+async function mustHold(peer: Peer, oid: string): Promise<void> {
+  if (!isObjectId(oid)) fail(`have names ${JSON.stringify(oid)}, which is no oid`);
+  const { status, content } = await peer.get(oid);
+  expect(status === "success", `have names ${oid}, and its get is answered status=${status}`);
+  if (content === undefined) fail(`have names ${oid}, and its get brings nothing`);
+  const found = hashObject("blob", content, algorithmOf(oid));
+  expect(found === oid, `have names ${oid}, and its get brings bytes that hash to ${found}`);
+}

@@ -1,0 +1,109 @@
+/** The harness in process mode: green for a right helper, red in exactly one case for each wrong one. */
+
+import { join, resolve } from "node:path";
+import { describe, expect, test } from "vitest";
+import { runHelperConformance } from "../../src/conformance/helper.js";
+import { helperCases } from "../../src/conformance/helper-cases.js";
+import type { Report } from "../../src/conformance/report.js";
+import { tempDir } from "../support/temp.js";
+
+const helper = resolve(import.meta.dirname, "../bad-helpers/process-helper.cjs");
+const cheap = helperCases("process").flatMap((one) => (one.big ? [] : [one.name]));
+
+/** Long enough for a loaded machine; only a fault that hangs waits as long. */
+const timeoutMs = 5_000;
+
+/** Each fault, the case that it fails (its own name unless said otherwise), and the get it is about. */
+const faults: readonly { fault: string; fails?: string; get?: "git" | "raw" | "direct" }[] = [
+  { fault: "starts" },
+  { fault: "one-get" },
+  { fault: "have-offered" },
+  { fault: "direct-needs-have", get: "direct" },
+  { fault: "get-absent" },
+  { fault: "get-absent", get: "raw" },
+  { fault: "get-next-session" },
+  { fault: "direct-installs", get: "direct" },
+  { fault: "put-corrupt" },
+  { fault: "put-wrong-size" },
+  { fault: "put-refused-is-read" },
+  { fault: "put-twice" },
+  { fault: "put-slowly" },
+  { fault: "two-at-once" },
+  { fault: "have-well-formed" },
+  { fault: "have-after-put" },
+  { fault: "have-next-session" },
+  { fault: "have-true-size" },
+  { fault: "have-is-true" },
+  { fault: "started-anywhere" },
+  { fault: "git-without-odb" },
+  { fault: "sha256" },
+  { fault: "blob-empty" },
+  { fault: "blob-1-byte" },
+  { fault: "blob-65516-bytes" },
+  { fault: "blob-65517-bytes" },
+  { fault: "packet-too-long", get: "raw", fails: "blob-65517-bytes" },
+  { fault: "blob-binary" },
+  { fault: "welcome" },
+  { fault: "version-choice" },
+  { fault: "unknown-capability" },
+  { fault: "capability-not-offered" },
+  { fault: "init-answered" },
+  { fault: "lines-without-lf" },
+  { fault: "known-status" },
+  { fault: "get-never-aborts" },
+  { fault: "have-never-aborts" },
+  { fault: "put-small-packets" },
+  { fault: "raw-header", get: "raw" },
+  { fault: "no-empty-packet", get: "raw" },
+  { fault: "flushes-every-answer" },
+  { fault: "stays-for-the-session" },
+  { fault: "survives-a-miss" },
+  { fault: "nothing-but-packets" },
+  { fault: "eof-ends" },
+  { fault: "eof-lingers", fails: "eof-ends" },
+  { fault: "eof-in-put" },
+  { fault: "blob-8MiB-minus-1" },
+  { fault: "blob-8MiB" },
+  { fault: "blob-8MiB-plus-1" },
+  { fault: "blob-20MiB" },
+  { fault: "10000-commands" },
+  { fault: "have-many" },
+];
+
+function run(fault: string, get: string, only?: readonly string[]): Promise<Report> {
+  const store = join(tempDir("helper"), "store");
+  const command = `node ${helper} ${fault} ${store} ${get}`;
+  return runHelperConformance(command, { mode: "process", timeoutMs, ...(only && { only }) });
+}
+
+function failedIn(report: Report): string[] {
+  return report.cases.flatMap((one) => (one.outcome === "fail" ? [`${one.name}: ${one.message}`] : []));
+}
+
+describe("a right helper", () => {
+  test.concurrent.each(["git", "raw", "direct"])("conforms with get %s", async (get) => {
+    const report = await run("ok", get, get === "direct" ? cheap : undefined);
+    expect(failedIn(report)).toEqual([]);
+    expect(report.passed).toBeGreaterThan(30);
+  });
+
+  test("may say what it likes on stderr", async () => {
+    expect(failedIn(await run("noise", "git", ["welcome", "blob-1-byte"]))).toEqual([]);
+  });
+});
+
+describe("a wrong helper fails its case and no other", () => {
+  test("there is one for every case", () => {
+    const covered = new Set(faults.map(({ fault, fails = fault }) => fails));
+    const cases = helperCases("process").map((one) => one.name);
+    expect(cases.filter((name) => name !== "get-oid" && !covered.has(name))).toEqual([]);
+  });
+
+  test.concurrent.each(faults)("$fault $get", async ({ fault, fails = fault, get = "git" }) => {
+    const report = await run(fault, get, [...cheap, fails]);
+    expect(
+      report.cases.filter((one) => one.outcome === "fail").map((one) => one.name),
+      report.cases.map((one) => one.message).join("\n"),
+    ).toEqual([fails]);
+  });
+});
