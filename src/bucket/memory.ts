@@ -31,6 +31,7 @@ export function memoryBucket(name = "memory:"): Bucket {
 
   return {
     name,
+    recordsSha256: true,
 
     async head(key, options) {
       enter([key], options);

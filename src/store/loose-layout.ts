@@ -1,7 +1,7 @@
 /** The loose layout: git's own loose objects under `objects/<aa>/<rest>`, as any git and any web server has them. */
 
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
-import { type Content, collect, type SourceObject } from "../object/content.js";
+import { type Content, collect, type SourceObject, verified } from "../object/content.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
 import { encodeLoose, LOOSE_HEAD, readLooseHeader } from "../object/loose.js";
@@ -29,7 +29,10 @@ export function parseLooseKey(key: string): ObjectId | undefined {
 export function looseStore(bucket: Bucket, layout: LayoutOptions = {}): ObjectStore {
   const store: ObjectStore = {
     name: bucket.name,
-    ...(bucket.stagingDirectory === undefined ? {} : { stagingDirectory: bucket.stagingDirectory }),
+
+    get stagingDirectory() {
+      return bucket.stagingDirectory;
+    },
 
     async stat(oid, options) {
       checkAlgorithm(oid, layout.hash, bucket.name);
@@ -66,7 +69,7 @@ async function putLoose(bucket: Bucket, store: ObjectStore, object: SourceObject
   // zlib's bytes prove nothing by their size: what is there is read and hashed.
   if (await isThere(bucket, key, object, () => isIntact(store, object, options), options)) return;
   const { stagingDirectory: directory } = bucket;
-  await using loose = await spool(encodeLoose(object.info, object.open()), {
+  await using loose = await spool(encodeLoose(object.info, verified(object.open(), object.info)), {
     ...(directory === undefined ? {} : { directory }),
     ...(options?.signal ? { signal: options.signal } : {}),
   });

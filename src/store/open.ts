@@ -1,12 +1,54 @@
 /** Opening the store that a bucket holds: its layout is found out, not guessed from its content. */
 
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
+import { openBucket } from "../bucket/open.js";
+import type { BucketOptions } from "../bucket/options.js";
+import { parseBucketUrl } from "../bucket/url.js";
 import { OdbError } from "../errors.js";
 import type { LayoutOptions } from "./layout.js";
 import { looseStore } from "./loose-layout.js";
 import { rawStore } from "./raw-layout.js";
 import { isBareRepository, readSettings } from "./settings.js";
 import type { ObjectStore } from "./store.js";
+import { tieredStore, type WritePolicy } from "./tiered.js";
+
+/** Options of {@link openStore}, handed on to each bucket. */
+export interface StoreOptions extends BucketOptions, LayoutOptions, CallOptions {
+  /** With several URLs: where puts go. Default `first`. */
+  readonly write?: WritePolicy;
+}
+
+/**
+ * Opens the store that a URL names, or several in order as one tiered store.
+ *
+ * @throws OdbError as {@link openStoreOn}; invalid, for a URL that is none; config, without any
+ */
+export async function openStore(
+  urls: string | readonly string[],
+  options: StoreOptions = {},
+): Promise<ObjectStore> {
+  const all = typeof urls === "string" ? [urls] : urls;
+  const stores: ObjectStore[] = [];
+  try {
+    for (const url of all) stores.push(await openOne(url, options));
+  } catch (error) {
+    await Promise.allSettled(stores.map((store) => store.close()));
+    throw error;
+  }
+  const [only] = stores;
+  return only !== undefined && stores.length === 1 ? only : tieredStore(stores, options.write);
+}
+
+async function openOne(url: string, options: StoreOptions): Promise<ObjectStore> {
+  const { layout } = parseBucketUrl(url);
+  const bucket = await openBucket(url, options);
+  try {
+    return await openStoreOn(bucket, { ...options, ...(layout === undefined ? {} : { layout }) });
+  } catch (error) {
+    await bucket.close();
+    throw error;
+  }
+}
 
 /** Options of {@link openStoreOn}. */
 export interface OpenStoreOptions extends LayoutOptions, CallOptions {

@@ -34,8 +34,11 @@ export function parseRawKey(key: string): ObjectId | undefined {
 export function rawStore(bucket: Bucket, layout: LayoutOptions = {}): ObjectStore {
   const store: ObjectStore = {
     name: bucket.name,
-    ...(bucket.stagingDirectory === undefined ? {} : { stagingDirectory: bucket.stagingDirectory }),
-    ...(bucket.recordsSha256 === undefined ? {} : { recordsSha256: bucket.recordsSha256 }),
+    recordsSha256: bucket.recordsSha256 === true,
+
+    get stagingDirectory() {
+      return bucket.stagingDirectory;
+    },
 
     async stat(oid, options) {
       checkAlgorithm(oid, layout.hash, bucket.name);

@@ -50,6 +50,7 @@ export async function initBucket(
   settings: BucketSettings,
   options?: CallOptions,
 ): Promise<void> {
+  await bucket.create?.(options);
   const found = await readSettings(bucket, options);
   if (found !== undefined) return checkSame(found, settings, bucket.name);
   if (settings.layout === "raw" && (await isBareRepository(bucket, options))) {

@@ -1,6 +1,7 @@
 /** Staging: an object's content is verified while it is set aside, so that a store only ever sees the right bytes. */
 
 import { createHash } from "node:crypto";
+import type { CallOptions } from "../bucket/bucket.js";
 import { type Content, type SourceObject, verifier } from "../object/content.js";
 import type { ObjectInfo } from "../object/info.js";
 import { type SpoolOptions, spool } from "../object/spool.js";
@@ -20,8 +21,9 @@ export type StagedObject = SourceObject & AsyncDisposable;
 
 /** The options with which an object is staged best for `store`: no byte is written twice. */
 export function stagingFor(store: ObjectStore): StageOptions {
+  const directory = store.stagingDirectory;
   return {
-    ...(store.stagingDirectory === undefined ? {} : { directory: store.stagingDirectory }),
+    ...(directory === undefined ? {} : { directory }),
     ...(store.recordsSha256 ? { sha256: true } : {}),
   };
 }
@@ -53,4 +55,19 @@ export async function stage(
     throw error;
   }
   return { ...spooled, info, ...(digest === undefined ? {} : { sha256: digest.digest("hex") }) };
+}
+
+/**
+ * Stages content for `store` and puts it: what every caller with a stream does.
+ *
+ * @throws OdbError integrity, when it is not the object: the store has not seen it then
+ */
+export async function putContent(
+  store: ObjectStore,
+  info: ObjectInfo,
+  content: Content,
+  options: CallOptions = {},
+): Promise<void> {
+  await using staged = await stage(info, content, { ...stagingFor(store), ...options });
+  await store.put(staged, options);
 }

@@ -23,7 +23,7 @@ export interface ObjectStore {
   readonly name: string;
 
   /** Where a caller may stage an object so that `put` need not copy it again (see Bucket). */
-  readonly stagingDirectory?: string;
+  readonly stagingDirectory?: string | undefined;
 
   /** Whether `put` records {@link SourceObject.sha256} with the object, so that `verify` need not read it. */
   readonly recordsSha256?: boolean;

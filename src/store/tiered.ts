@@ -24,22 +24,23 @@ export type WritePolicy = "first" | "all";
 export function tieredStore(stores: readonly ObjectStore[], write: WritePolicy = "first"): ObjectStore {
   const [first] = stores;
   if (first === undefined) throw new OdbError("config", "a store needs at least one URL");
-  const staging = (write === "first" ? [first] : stores).find(
-    (store) => store.stagingDirectory !== undefined,
-  );
+  const local = () => (write === "first" ? [first] : stores).find((store) => store.stagingDirectory);
   const ask: Ask = write === "first" ? firstOf : inAll;
   return {
     name: stores.map((store) => store.name).join(", "),
-    ...(staging?.stagingDirectory === undefined ? {} : { stagingDirectory: staging.stagingDirectory }),
     recordsSha256: stores.some((store) => store.recordsSha256),
+    get stagingDirectory() {
+      return local()?.stagingDirectory;
+    },
     stat: (oid, options) => ask(stores, (store) => store.stat(oid, options)),
     get: (oid, options) => firstOf(stores, (store) => store.get(oid, options)),
     verify: (oid, options) => ask(stores, (store) => store.verify(oid, options)),
     async put(object, options) {
       if (write === "first") return await first.put(object, options);
       // The store that may take the staged file away comes last.
-      for (const store of stores) if (store !== staging) await store.put(keepingFile(object), options);
-      await staging?.put(object, options);
+      const last = local();
+      for (const store of stores) if (store !== last) await store.put(keepingFile(object), options);
+      await last?.put(object, options);
     },
     list: (options) => (write === "first" ? union : intersection)(stores.map((store) => store.list(options))),
     close: () => closeAll(stores),
