@@ -32,9 +32,9 @@ export function startProgress(title: string, total: number | undefined, options:
   let bytes = 0;
   let drawn = 0;
   let next = start + delayMs;
-  const draw = (time: number, end: string) => {
-    const line = `${title}: ${formatCount(count, total)}${formatRate(bytes, time - start)}`;
-    output.write(`${line}${" ".repeat(Math.max(0, drawn - line.length - end.length))}${end}`);
+  const draw = (time: number, tail: string, end: "\r" | "\n") => {
+    const line = `${title}: ${formatCount(count, total)}${formatRate(bytes, time - start)}${tail}`;
+    output.write(line.padEnd(drawn) + end);
     drawn = line.length;
     next = time + INTERVAL_MS;
   };
@@ -43,13 +43,13 @@ export function startProgress(title: string, total: number | undefined, options:
       count += added;
       bytes += addedBytes;
       const time = now();
-      if (time >= next) draw(time, "\r");
+      if (time >= next) draw(time, "", "\r");
     },
     setTotal(known) {
       total = known;
     },
     finish(done = true) {
-      if (drawn > 0) draw(now(), done ? ", done.\n" : "\n");
+      if (drawn > 0) draw(now(), done ? ", done." : "", "\n");
       drawn = 0;
       next = Number.POSITIVE_INFINITY;
     },

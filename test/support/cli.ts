@@ -1,0 +1,55 @@
+/** `git odb` as a user runs it: by git, which finds the built command on PATH. */
+
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
+import { existsSync, readdirSync, symlinkSync } from "node:fs";
+import { basename, delimiter, join } from "node:path";
+import { binDir } from "./git.js";
+import { tempDir } from "./temp.js";
+
+/** What a command did. */
+export interface CliResult {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** How to run it. */
+export interface CliOptions {
+  cwd?: string;
+  env?: NodeJS.ProcessEnv;
+  input?: string | Uint8Array;
+}
+
+let folder: string | undefined;
+
+/** A folder with the built commands under their own names, as npm links them. */
+export function commandFolder(): string {
+  if (folder !== undefined && existsSync(folder)) return folder;
+  folder = tempDir("bin");
+  for (const file of readdirSync(binDir)) {
+    if (file.endsWith(".cjs")) symlinkSync(join(binDir, file), join(folder, basename(file, ".cjs")));
+  }
+  return folder;
+}
+
+/** The environment in which git finds our commands. */
+export function cliEnv(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+  return { ...process.env, PATH: `${commandFolder()}${delimiter}${process.env.PATH}`, ...env };
+}
+
+/** Runs `git odb <args>` to its end. */
+export function gitOdb(args: readonly string[], options: CliOptions = {}): CliResult {
+  const done = spawnSync("git", ["odb", ...args], {
+    cwd: options.cwd,
+    env: cliEnv(options.env),
+    input: options.input ?? "",
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+  });
+  return { status: done.status ?? -1, stdout: done.stdout, stderr: done.stderr };
+}
+
+/** Starts the command itself, to be talked to or killed; its pid is not git's. */
+export function startOdb(args: readonly string[], options: CliOptions = {}): ChildProcessWithoutNullStreams {
+  return spawn(join(commandFolder(), "git-odb"), args, { cwd: options.cwd, env: cliEnv(options.env) });
+}
