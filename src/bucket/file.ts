@@ -3,7 +3,6 @@
 import { mkdirSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { OdbError } from "../errors.js";
 import type { Bucket, WriteOptions } from "./bucket.js";
 import { listFiles } from "./file-list.js";
 import { entryAt, fileError, folder as folderAt } from "./file-path.js";
@@ -17,7 +16,7 @@ import {
   stagingPath,
   unlinkIfThere,
 } from "./file-stage.js";
-import { checkSignal } from "./flow.js";
+import { checkConditions, checkSignal } from "./flow.js";
 
 /**
  * The bucket in the folder `path`. A missing folder is a `config` error in every call: an unmounted disk must not
@@ -82,9 +81,7 @@ export function fileBucket(path: string, name = path): Bucket {
       const what = `${name} ${key}`;
       checkSignal(options.signal, what);
       const path = folder.pathOf(key);
-      if (options.ifAbsent && options.ifMatch !== undefined) {
-        throw new OdbError("invalid", `${what}: a write takes one condition, not two`);
-      }
+      checkConditions(options, what);
       if (options.ifAbsent && entryAt(path, key, what)) return { written: false };
       const stage = () => stageSource(folder, source, what, options.signal);
       return writeStaged(stage, key, what, options);

@@ -2,6 +2,7 @@
 
 import { OdbError, toOdbError } from "../errors.js";
 import type { ByteRange, Content } from "../object/content.js";
+import type { WriteOptions } from "./bucket.js";
 
 /**
  * Passes content through and throws unless it is `size` bytes long: before the chunk that is too much, or at
@@ -39,6 +40,13 @@ export function checkRange(range: ByteRange): void {
     if (end === undefined || (Number.isSafeInteger(end) && end >= start)) return;
   }
   throw new OdbError("invalid", `${start}-${end ?? ""} is no range of bytes`);
+}
+
+/** @throws OdbError invalid, when a write names both conditions */
+export function checkConditions(options: WriteOptions, what: string): void {
+  if (options.ifAbsent && options.ifMatch !== undefined) {
+    throw new OdbError("invalid", `${what}: a write takes one condition, not two`);
+  }
 }
 
 /** @throws OdbError aborted, when the signal has been given */

@@ -2,7 +2,7 @@
 
 import { collect, contentOf } from "../object/content.js";
 import type { Bucket, CallOptions, Entry, ListOptions, ReadOptions, WriteOptions } from "./bucket.js";
-import { checkSignal, exactly, resolveRange, untilAborted } from "./flow.js";
+import { checkConditions, checkSignal, exactly, resolveRange, untilAborted } from "./flow.js";
 import { checkKey, checkPrefix, compareKeys } from "./keys.js";
 
 /** Chunks of the size that other buckets give. */
@@ -50,6 +50,7 @@ export function memoryBucket(name = "memory:"): Bucket {
     async write(key, source, options: WriteOptions = {}) {
       enter([key], options);
       const what = `${name} ${key}`;
+      checkConditions(options, what);
       const content = untilAborted(exactly(source.open(), source.size, what), options.signal, what);
       const bytes = Buffer.from(await collect(content, source.size));
       const found = stored.get(key);
