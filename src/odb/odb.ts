@@ -1,0 +1,266 @@
+/** The working of an {@link Odb}: store first, then journal, then refs. */
+
+import { join } from "node:path";
+import type { CallOptions } from "../bucket/bucket.js";
+import { OdbError, toOdbError } from "../errors.js";
+import type { Content, SourceObject } from "../object/content.js";
+import type { ObjectId } from "../object/id.js";
+import type { ObjectInfo } from "../object/info.js";
+import { encodeLoose } from "../object/loose.js";
+import { openCatFile } from "../repo/cat-file.js";
+import type { Repository } from "../repo/git.js";
+import { writeLoose } from "../repo/loose-writer.js";
+import { asLoose } from "../store/encoding.js";
+import { openStore } from "../store/open.js";
+import { stage, stagingFor } from "../store/stage.js";
+import type { ObjectStore, StoredObject } from "../store/store.js";
+import type { OdbConfig } from "./config.js";
+import { addConfirmed, readConfirmed, removeConfirmed } from "./confirmed.js";
+import { confirmCandidates, listCandidates } from "./have.js";
+import { type Journal, type JournalFile, openJournal, readJournals, removeJournals } from "./journal.js";
+import { dequeue, enqueue, readQueue } from "./queue.js";
+import { writeMetadataRefs } from "./refs.js";
+import type { Odb, OpenOdbOptions, PutOutcome, SendReport } from "./session.js";
+import { stateDirectory, storeKey } from "./state.js";
+
+/** `init --script` sets core.bigFileThreshold to 8 MiB: nothing larger comes in script mode. */
+const SCRIPT_LIMIT = 8 * 1024 * 1024;
+
+/** Made by `openOdb`. */
+export class OdbSession implements Odb {
+  readonly repo: Repository;
+  readonly config: OdbConfig;
+  readonly urls: readonly string[];
+  readonly directory: string;
+  readonly #key: string;
+  readonly #options: OpenOdbOptions;
+  readonly #journal: Journal;
+  #store: Promise<ObjectStore> | undefined;
+
+  constructor(repo: Repository, config: OdbConfig, urls: readonly string[], options: OpenOdbOptions) {
+    this.repo = repo;
+    this.config = config;
+    this.urls = urls;
+    this.directory = stateDirectory(repo, config.name);
+    this.#key = storeKey(urls);
+    this.#options = options;
+    this.#journal = openJournal(this.directory, this.#key);
+  }
+
+  get name(): string {
+    return this.config.name;
+  }
+
+  store(): Promise<ObjectStore> {
+    if (this.#store === undefined) {
+      this.#store = this.#open();
+      // A failure is not remembered: the next call tries again.
+      this.#store.catch(() => {
+        this.#store = undefined;
+      });
+    }
+    return this.#store;
+  }
+
+  async stat(oid: ObjectId, options?: CallOptions): Promise<ObjectInfo | undefined> {
+    return (await this.store()).stat(oid, options);
+  }
+
+  async get(oid: ObjectId, options?: CallOptions): Promise<StoredObject | undefined> {
+    return (await this.store()).get(oid, options);
+  }
+
+  async install(oid: ObjectId, options?: CallOptions): Promise<boolean> {
+    const stored = await this.get(oid, options);
+    if (stored === undefined) return false;
+    await writeLoose(this.repo.objectsDir, oid, asLoose(stored));
+    return true;
+  }
+
+  async put(info: ObjectInfo, content: Content, options?: CallOptions): Promise<void> {
+    const store = await this.store();
+    await using staged = await stage(info, content, stagingFor(store));
+    await this.#putStaged(store, staged, options);
+  }
+
+  async putOrQueue(info: ObjectInfo, content: Content, options?: CallOptions): Promise<PutOutcome> {
+    // Not where the store stages, which may be what is full; in memory up to what script mode is fit for.
+    const staging = { directory: join(this.directory, "tmp"), memoryLimit: SCRIPT_LIMIT };
+    await using staged = await stage(info, content, staging);
+    try {
+      await this.#putStaged(await this.store(), staged, options);
+      return { state: "stored" };
+    } catch (error) {
+      const why = toOdbError(error);
+      await this.#keep(staged, why);
+      return { state: "queued", why };
+    }
+  }
+
+  async *have(options: CallOptions = {}): AsyncGenerator<ObjectInfo> {
+    const journals = await readJournals(this.directory);
+    if (journals.some(({ path }) => path !== this.#journal.path)) {
+      // A git that was killed, or the one whose hook runs us, has written no refs yet.
+      await this.flush().catch((error: unknown) => this.#warn(toOdbError(error).message));
+    }
+    const confirmed = await readConfirmed(this.directory, this.#key);
+    for (const { store, infos } of journals) {
+      if (store === this.#key) for (const info of infos) confirmed.set(info.oid, info);
+    }
+    const unconfirmed = listCandidates(this, confirmed);
+    unconfirmed.catch(() => {});
+    yield* confirmed.values();
+    const candidates = await unconfirmed;
+    yield* await confirmCandidates(
+      {
+        repo: this.repo,
+        name: this.name,
+        dir: this.directory,
+        key: this.#key,
+        openStore: () => this.store(),
+        warn: (line) => this.#warn(line),
+      },
+      candidates,
+      options,
+    );
+  }
+
+  queued(): Promise<ObjectInfo[]> {
+    return readQueue(this.directory);
+  }
+
+  async sendQueued(options?: CallOptions): Promise<SendReport> {
+    const queue = await this.queued();
+    const sent: ObjectInfo[] = [];
+    const lost: ObjectInfo[] = [];
+    let why: OdbError | undefined;
+    await using objects = openCatFile(this.repo);
+    for (const info of queue) {
+      try {
+        const local = await objects.get(info.oid);
+        if (local !== undefined) await this.put(info, local.content, options);
+        else if (!(await this.#isStored(info, options))) {
+          lost.push(info);
+          continue;
+        }
+      } catch (error) {
+        why = toOdbError(error);
+        break;
+      }
+      await dequeue(this.directory, info.oid);
+      sent.push(info);
+    }
+    await this.flush();
+    const left = queue.filter((info) => !sent.includes(info) && !lost.includes(info));
+    return { sent, left, lost, ...(why && { why }) };
+  }
+
+  async forget(infos: readonly ObjectInfo[]): Promise<void> {
+    await removeConfirmed(this.directory, this.#key, infos);
+  }
+
+  async flush(): Promise<void> {
+    // git refuses to write refs while it receives a push: the next start writes them.
+    if (process.env.GIT_QUARANTINE_PATH) return;
+    const own = this.#journal.pending();
+    const others = (await readJournals(this.directory)).filter(({ path }) => path !== this.#journal.path);
+    const open = await this.#unwritten(others);
+    const infos = [...own, ...open.flatMap((file) => file.infos)];
+    if (infos.length > 0) {
+      await writeMetadataRefs(this.repo, this.name, infos);
+      for (const [key, written] of byStore(open, own, this.#key)) {
+        await addConfirmed(this.directory, key, written);
+      }
+    }
+    await this.#journal.clear(own);
+    await removeJournals(others);
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.flush();
+    } finally {
+      await this.#journal.close();
+      const store = this.#store;
+      this.#store = undefined;
+      await (await store?.catch(() => undefined))?.close();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #open(): Promise<ObjectStore> {
+    const [first, ...more] = this.urls;
+    if (first === undefined) {
+      throw new OdbError(
+        "config",
+        `ODB "${this.name}" has no URL: set odb.${this.name}.url, or run "git odb init ${this.name} <url>"`,
+      );
+    }
+    if (this.#options.openStore !== undefined) return this.#options.openStore([first, ...more], this.config);
+    const { write, concurrency } = this.config;
+    return openStore([first, ...more], {
+      hash: this.repo.hash,
+      write,
+      ...(concurrency !== undefined && { concurrency }),
+      ...this.#options.bucket,
+    });
+  }
+
+  async #putStaged(store: ObjectStore, staged: SourceObject, options?: CallOptions): Promise<void> {
+    await store.put(staged, options);
+    await this.#journal.append(staged.info);
+  }
+
+  /** Into the repository's own object store, then the queue. */
+  async #keep(staged: SourceObject, why: OdbError): Promise<void> {
+    const { info } = staged;
+    try {
+      await writeLoose(this.repo.objectsDir, info.oid, encodeLoose(info, staged.open()));
+      await enqueue(this.directory, info);
+    } catch (error) {
+      const { code, message } = toOdbError(error);
+      throw new OdbError(code, `object ${info.oid} is stored NOWHERE: ${why.message}; ${message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** Whether the store has it after all; then it is journalled as if this clone had put it. */
+  async #isStored(info: ObjectInfo, options?: CallOptions): Promise<boolean> {
+    const found = await (await this.store()).verify(info.oid, options);
+    if (found === undefined) return false;
+    await this.#journal.append(info);
+    return true;
+  }
+
+  /** What other processes put and wrote no refs of yet. A living one's are written once, then confirmed. */
+  async #unwritten(files: readonly JournalFile[]): Promise<JournalFile[]> {
+    const open: JournalFile[] = [];
+    for (const file of files) {
+      if (!file.alive) {
+        open.push(file);
+        continue;
+      }
+      const confirmed = await readConfirmed(this.directory, file.store);
+      open.push({ ...file, infos: file.infos.filter(({ oid }) => !confirmed.has(oid)) });
+    }
+    return open;
+  }
+
+  #warn(line: string): void {
+    this.#options.warn?.(line);
+  }
+}
+
+function byStore(
+  files: readonly JournalFile[],
+  own: readonly ObjectInfo[],
+  key: string,
+): Map<string, ObjectInfo[]> {
+  const groups = new Map([[key, [...own]]]);
+  for (const { store, infos } of files) groups.set(store, [...(groups.get(store) ?? []), ...infos]);
+  return groups;
+}
