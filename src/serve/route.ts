@@ -1,0 +1,117 @@
+/** From a request to the part of a dialect that answers it, and what may be done at all. */
+
+import type { Bucket } from "../bucket/bucket.js";
+import { checkKey } from "../bucket/keys.js";
+import { OdbError } from "../errors.js";
+import { settingsKey } from "../store/settings.js";
+import type { ObjectStore } from "../store/store.js";
+import { type Answer, methodNotAllowed, parsing, textAnswer } from "./answer.js";
+import { listKeys, readKey } from "./bucket-read.js";
+import { copyKey, removeKey, writeKey } from "./bucket-write.js";
+import type { Exchange } from "./exchange.js";
+import { listOrGet, removeObject, upload } from "./object-dialect.js";
+
+/** What is served, and what of it may be changed. */
+export interface Served {
+  readonly bucket: Bucket;
+  /** The objects in the bucket, in the layout that it says. */
+  readonly objects: LazyStore;
+  readonly readOnly: boolean;
+  readonly allowDelete: boolean;
+  /** Of one body, in bytes. */
+  readonly maxSize: number;
+}
+
+/** A store that is opened at the first request for an object. */
+export interface LazyStore {
+  get(): Promise<ObjectStore>;
+  /** Opens it anew at the next request: what says the layout may have changed. */
+  forget(): void;
+}
+
+/** Keys that say how objects lie in the bucket (`openStoreOn`). */
+const layoutKeys: ReadonlySet<string> = new Set([settingsKey, "HEAD"]);
+
+/** Answers one request that passed the guard. */
+export async function route(served: Served, exchange: Exchange): Promise<Answer> {
+  const { path } = exchange.target;
+  if (path === "/") return routeRoot(served, exchange);
+  if (path === "/list/") return routeList(served, exchange);
+  if (path === "/upload/") return routeUpload(served, exchange);
+  const key = parsing(() => keyOf(path));
+  return "refusal" in key ? key.refusal : routeKey(served, key.value, exchange);
+}
+
+async function routeKey(served: Served, key: string, exchange: Exchange): Promise<Answer> {
+  const { bucket, maxSize } = served;
+  switch (exchange.request.method) {
+    case "GET":
+    case "HEAD":
+      return readKey(bucket, key, exchange);
+    case "PUT":
+      return refusedWrite(served) ?? changed(served, [key], writeKey(bucket, key, exchange, maxSize));
+    case "DELETE":
+      return refusedDelete(served) ?? changed(served, [key], removeKey(bucket, key, exchange));
+    default:
+      return methodNotAllowed("GET, HEAD, PUT, DELETE");
+  }
+}
+
+/** Waits for a change of the bucket, and lets go of the store if it may lie otherwise now. */
+async function changed(served: Served, keys: readonly string[], answer: Promise<Answer>): Promise<Answer> {
+  try {
+    return await answer;
+  } finally {
+    if (keys.some((key) => layoutKeys.has(key))) served.objects.forget();
+  }
+}
+
+async function routeRoot(served: Served, exchange: Exchange): Promise<Answer> {
+  const { query } = exchange.target;
+  const { method } = exchange.request;
+  if (method === "POST" && query.has("copy")) {
+    const to = query.get("to") ?? "";
+    return refusedWrite(served) ?? changed(served, [to], copyKey(served.bucket, exchange));
+  }
+  if (method !== "GET" && method !== "HEAD") return methodNotAllowed("GET, HEAD");
+  return query.has("list") ? listKeys(served.bucket, exchange) : textAnswer(200, "a bucket of git-odb");
+}
+
+async function routeList(served: Served, exchange: Exchange): Promise<Answer> {
+  const { method } = exchange.request;
+  if (method !== "GET" && method !== "HEAD") return methodNotAllowed("GET, HEAD");
+  return listOrGet(await served.objects.get(), exchange);
+}
+
+async function routeUpload(served: Served, exchange: Exchange): Promise<Answer> {
+  if (exchange.request.method !== "POST") return methodNotAllowed("POST");
+  const isDelete = exchange.target.query.get("delete") === "1";
+  const refusal = isDelete ? refusedDelete(served) : refusedWrite(served);
+  if (refusal) return refusal;
+  const store = await served.objects.get();
+  return isDelete ? removeObject(served.bucket, store, exchange) : upload(store, exchange, served.maxSize);
+}
+
+function refusedWrite({ readOnly }: Served): Answer | undefined {
+  return readOnly ? textAnswer(403, "this server is read-only") : undefined;
+}
+
+function refusedDelete(served: Served): Answer | undefined {
+  if (served.allowDelete) return refusedWrite(served);
+  return textAnswer(403, "this server does not delete (git odb serve --allow-delete)");
+}
+
+/** @throws OdbError invalid */
+function keyOf(path: string): string {
+  const key = decoded(path.slice(1));
+  checkKey(key);
+  return key;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (error) {
+    throw new OdbError("invalid", "the path is no percent-encoded UTF-8", { cause: error });
+  }
+}
