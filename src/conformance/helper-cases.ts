@@ -20,7 +20,7 @@ export interface HelperCase extends ContractCase<HelperLab> {
 
 /** The cases of a mode, in the order in which they run: cheap ones first. */
 export function helperCases(mode: HelperMode): readonly HelperCase[] {
-  const common = [...offerCases, ...getCases, ...putCases, ...haveCases, ...placeCases, ...blobCases(mode)];
+  const common = [...offerCases, ...haveCases, ...getCases, ...putCases, ...placeCases, ...blobCases(mode)];
   const own = mode === "process" ? [...wireCases, ...sessionCases] : scriptCases;
   const all = [...common, ...own];
   return [...all.filter((one) => !one.big), ...all.filter((one) => one.big)];

@@ -26,7 +26,7 @@ export const getCases: readonly HelperCase[] = [
     needs: ["get"],
     why: "get_git_obj: flush-pkt, status=notfound, flush-pkt, else git hangs; get_raw_obj: size=0, kind=none, then the status; a script exits non-zero and prints nothing",
     async run(lab) {
-      const got = await (await lab.fresh()).get(lab.absentOid());
+      const got = await (await lab.shared()).get(lab.absentOid());
       expect(got.status !== "success", "an object that nobody has was answered status=success");
       if (got.misshapen !== undefined) fail(got.misshapen);
       if (got.wire && got.wire.length > 0) fail(`an absent object came with bytes: ${shown(got.wire)}`);
@@ -44,10 +44,8 @@ export const getCases: readonly HelperCase[] = [
     why: "the next command of git starts a new helper: success to a put means durable, where that one can read it",
     async run(lab) {
       const sample = lab.sample(400);
-      const putting = await lab.fresh();
-      await mustPut(putting, sample);
-      await putting.close();
-      await mustGet(await lab.fresh(), sample);
+      await mustPut(await lab.shared(), sample);
+      await mustGet(await lab.next(), sample);
     },
   },
   {

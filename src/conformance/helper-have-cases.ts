@@ -30,7 +30,7 @@ export const haveCases: readonly HelperCase[] = [
     why: "an object that have does not name is missing to git: the commit that follows an add would not find it",
     async run(lab) {
       const sample = lab.sample(300);
-      const peer = await lab.fresh();
+      const peer = await lab.shared();
       await mustPut(peer, sample);
       expect(await isNamed(peer, sample.oid), "have does not name what was just put");
     },
@@ -41,10 +41,8 @@ export const haveCases: readonly HelperCase[] = [
     why: "the next command of git starts a new helper and asks it what there is",
     async run(lab) {
       const sample = lab.sample(301);
-      const putting = await lab.fresh();
-      await mustPut(putting, sample);
-      await putting.close();
-      expect(await isNamed(await lab.fresh(), sample.oid), "a new helper's have does not name what was put");
+      await mustPut(await lab.shared(), sample);
+      expect(await isNamed(await lab.next(), sample.oid), "a new helper's have does not name what was put");
     },
   },
   {
@@ -68,7 +66,7 @@ export const haveCases: readonly HelperCase[] = [
     needs: ["have", "get"],
     why: "git does not write what have names, and gc drops its own copy: a name that the store lacks is an object lost",
     async run(lab) {
-      const peer = await lab.fresh();
+      const peer = await lab.shared();
       if (lab.capabilities.has("put")) await mustPut(peer, lab.sample(307));
       for (const oid of await sampleOfHave(peer)) await mustHold(peer, oid);
     },

@@ -68,7 +68,7 @@ export class HelperLab {
   readonly oid: ObjectId | undefined;
   /** What the helper offered, and `get`, `put`, `oid`: known once its first session is open. */
   readonly capabilities: Set<string> = new Set();
-  /** In the report of the case that runs now: whether the shared session has served another case before. */
+  /** Whether the shared session has served an earlier case. */
   sharedIsUsed = false;
   readonly #options: LabOptions;
   readonly #scratch: string;
@@ -123,11 +123,21 @@ export class HelperLab {
     return peer;
   }
 
+  /** Ends the shared session as git does and starts the next one: what the next command of git would see. */
+  async next(): Promise<Peer> {
+    await this.#shared?.close();
+    this.#shared = undefined;
+    return this.shared();
+  }
+
+  /** As {@link shared}, where a case looks at packets. */
+  async sharedSession(): Promise<Session> {
+    return asSession(await this.shared());
+  }
+
   /** As {@link fresh}, where a case looks at packets. */
   async session(options: StartOptions = {}): Promise<Session> {
-    const peer = await this.fresh(options);
-    if (peer instanceof Session) return peer;
-    throw new Error("a case of process mode ran in script mode");
+    return asSession(await this.fresh(options));
   }
 
   /** As {@link fresh}, where a case runs instructions of its own. */
@@ -216,6 +226,11 @@ export class HelperLab {
     this.#places.set(hash, place);
     return place;
   }
+}
+
+function asSession(peer: Peer): Session {
+  if (peer instanceof Session) return peer;
+  throw new Error("a case of process mode ran in script mode");
 }
 
 function existing(cwd: string): Place {

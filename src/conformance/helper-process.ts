@@ -1,7 +1,9 @@
 /** One process of the helper under test: started by the shell as git does, and never waited for without an end. */
 
 import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fail } from "./expect.js";
 
 /** Where and how a helper process runs. */
@@ -22,6 +24,9 @@ export interface Exit {
 
 /** So much of the end of a helper's stderr is kept for messages. */
 const STDERR_KEPT = 2048;
+
+/** So long a message about a dead helper waits for the last of its stderr, which a child of it may hold open. */
+const STDERR_WAIT_MS = 200;
 
 /** A running helper. */
 export class HelperProcess {
@@ -50,9 +55,10 @@ export class HelperProcess {
     });
     this.#exit = new Promise((resolve, reject) => {
       this.#child.once("error", reject);
-      this.#child.once("close", (code, signal) => {
+      // As git does, which waits for the process: what it left unread in a pipe does not matter.
+      this.#child.once("exit", (code, signal) => resolve({ code, signal }));
+      this.#child.once("close", () => {
         this.#over = true;
-        resolve({ code, signal });
       });
     });
     this.#exit.catch(() => {});
@@ -93,6 +99,7 @@ export class HelperProcess {
   /** Ends a case because the helper ended: says how, once it is known. @throws AssertionError always */
   async ended(where: string): Promise<never> {
     const exit = await this.exit(`the exit of a helper that closed its side ${where}`);
+    await Promise.race([once(this.#child.stderr, "close"), sleep(STDERR_WAIT_MS)]);
     return fail(`the helper ended (${formatExit(exit)}) ${where}${this.stderrNote()}`);
   }
 

@@ -6,8 +6,8 @@ import { mustGet, mustLack, mustPut } from "./helper-judge.js";
 import type { HaveLine, Sample } from "./helper-peer.js";
 import { formatExit } from "./helper-process.js";
 
-/** So many have lines take more than one packet: 1,300 of at least 51 bytes. */
-const MANY_OBJECTS = 1300;
+/** So many have lines take more than one packet of 65516 bytes: each is of 49 bytes at least. */
+const MANY_OBJECTS = 1400;
 
 /** Cases for process mode. */
 export const sessionCases: readonly HelperCase[] = [
@@ -16,7 +16,7 @@ export const sessionCases: readonly HelperCase[] = [
     needs: ["get", "put"],
     why: "git sends nothing more before it has the whole answer: one that waits in a buffer, or lacks its flush-pkt, waits for ever",
     async run(lab) {
-      const session = await lab.session();
+      const session = await lab.sharedSession();
       for (const size of [801, 802, 803]) {
         const sample = lab.sample(size);
         await mustPut(session, sample);
@@ -29,7 +29,7 @@ export const sessionCases: readonly HelperCase[] = [
     needs: ["get", "put"],
     why: "git starts one process for all that a command does: one that leaves early takes the rest with it",
     async run(lab) {
-      const session = await lab.session();
+      const session = await lab.sharedSession();
       for (const size of [811, 812]) {
         const sample = lab.sample(size);
         await mustPut(session, sample);
@@ -43,7 +43,7 @@ export const sessionCases: readonly HelperCase[] = [
     needs: ["get"],
     why: "git asks for what may not be there, and goes on",
     async run(lab) {
-      const session = await lab.session();
+      const session = await lab.sharedSession();
       await session.get(lab.absentOid());
       await session.get(lab.absentOid());
       if (lab.capabilities.has("put")) await mustPut(session, lab.sample(813));
@@ -81,7 +81,7 @@ export const sessionCases: readonly HelperCase[] = [
       const session = await lab.session();
       await session.startPut({ oid: sample.oid, size: 820, packets: [sample.bytes.subarray(0, 410)] });
       await session.close();
-      await mustLack(await lab.session(), sample.oid, "only half of it was put");
+      await mustLack(await lab.shared(), sample.oid, "only half of it was put");
     },
   },
   {
@@ -111,7 +111,7 @@ export const sessionCases: readonly HelperCase[] = [
       const samples = Array.from({ length: MANY_OBJECTS }, () => lab.sample(64));
       for (const sample of samples) await mustPut(session, sample);
       await session.close();
-      const next = await lab.session();
+      const next = await lab.next();
       const missing = new Set(samples.map((sample: Sample) => sample.oid as string));
       await next.have(({ text, endsInLf }: HaveLine) => {
         expect(endsInLf, `have: a packet ends inside a line, after "${text}"`);

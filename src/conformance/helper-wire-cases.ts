@@ -15,7 +15,7 @@ export const wireCases: readonly HelperCase[] = [
     name: "welcome",
     why: "git takes nothing but git-read-object-server, version=1 and a flush-pkt for an answer, and gives the helper up",
     async run(lab) {
-      const { welcome } = await lab.session();
+      const { welcome } = await lab.sharedSession();
       expect(
         welcome.length === 2 && welcome[0] === "git-read-object-server" && welcome[1] === "version=1",
         `the welcome was answered by ${welcome.join(", ") || "nothing"}`,
@@ -56,7 +56,7 @@ export const wireCases: readonly HelperCase[] = [
     name: "init-answered",
     why: "git sends init first, always; a status that it does not know ends the helper there",
     async run(lab) {
-      const { initStatus } = await lab.session();
+      const { initStatus } = await lab.sharedSession();
       expect(initStatus === "success", `init was answered status=${initStatus}, not success`);
     },
   },
@@ -75,7 +75,7 @@ export const wireCases: readonly HelperCase[] = [
     name: "known-status",
     why: "any word but success, notfound, error and abort gets the helper killed, and for a put makes git crash",
     async run(lab) {
-      const session = await lab.session();
+      const session = await lab.sharedSession();
       const found: string[] = [];
       if (lab.capabilities.has("get")) found.push((await session.get(lab.absentOid())).status);
       if (lab.capabilities.has("have")) found.push(await session.have(() => {}));
@@ -96,7 +96,7 @@ export const wireCases: readonly HelperCase[] = [
     needs: ["get"],
     why: "abort to the only get there is makes git die of an internal error at the next one",
     async run(lab) {
-      const session = await lab.session();
+      const session = await lab.sharedSession();
       for (let miss = 1; miss <= 5; miss++) {
         const { status } = await session.get(lab.absentOid());
         expect(status !== "abort", `miss ${miss} in a row was answered status=abort`);
@@ -108,7 +108,7 @@ export const wireCases: readonly HelperCase[] = [
     needs: ["have"],
     why: "after abort to have, git writes the next unmarked file nowhere when the get is get_direct: answer error",
     async run(lab) {
-      const session = await lab.session();
+      const session = await lab.sharedSession();
       for (let time = 1; time <= 2; time++) {
         const status = await session.have(() => {});
         expect(status === "success", `have number ${time} of a session was answered status=${status}`);
@@ -121,7 +121,7 @@ export const wireCases: readonly HelperCase[] = [
     why: "only the flush-pkt ends content: a packet that is not full is no end",
     async run(lab) {
       const sample = lab.sample(703);
-      const session = await lab.session();
+      const session = await lab.sharedSession();
       const packets = [
         ...packetsOf(sample.bytes.subarray(0, 3), 1),
         ...packetsOf(sample.bytes.subarray(3), 100),
@@ -137,7 +137,7 @@ export const wireCases: readonly HelperCase[] = [
     why: "git makes the object's header of size= and kind=, and discards what does not hash",
     async run(lab) {
       const sample = lab.sample(704);
-      const session = await lab.session();
+      const session = await lab.sharedSession();
       if (getOf(session.offers) !== "get_raw_obj") throw new SkipCase("the helper prefers get_git_obj");
       await mustPut(session, sample);
       const { header } = await session.get(sample.oid);
@@ -150,7 +150,7 @@ export const wireCases: readonly HelperCase[] = [
     needs: ["get_raw_obj", "put"],
     why: "an empty packet (0004) among the content of get_raw_obj makes git crash; an empty blob has none at all",
     async run(lab) {
-      const session = await lab.session();
+      const session = await lab.sharedSession();
       for (const sample of [lab.sample(0), lab.sample(65516)]) {
         await mustPut(session, sample);
         const { misshapen } = await session.get(sample.oid);

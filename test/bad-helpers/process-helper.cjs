@@ -154,7 +154,6 @@ function absent() {
   if (getKind === "raw" && is("get-absent")) flush();
   if (is("get-never-aborts") && misses > 2) return answer("abort");
   answer("notfound");
-  if (is("survives-a-miss") && misses === 2) process.exit(0);
 }
 
 function direct(bytes) {
@@ -179,6 +178,7 @@ function git(args, input) {
 
 function put(oid, size) {
   if (is("git-without-odb")) git(["rev-parse", "--git-dir"]);
+  if (is("survives-a-miss") && misses > 0 && size === 813) process.exit(1);
   const packets = [];
   let length = 0;
   for (let packet = read(); packet !== null; packet = read()) {
@@ -223,7 +223,11 @@ function have() {
 
 function haveLines(lines) {
   const text = Buffer.from(lines.join(""));
-  if (is("have-many")) return content(text);
+  if (is("have-many") && text.length > 65516) {
+    const cut = text[65515] === 10 ? 65515 : 65516;
+    hold(text.subarray(0, cut));
+    return content(text.subarray(cut));
+  }
   if (is("have-well-formed")) return hold(text.subarray(0, -1));
   for (let at = 0; at < lines.length; at += 1000) hold(Buffer.from(lines.slice(at, at + 1000).join("")));
 }
@@ -236,7 +240,7 @@ function atEof() {
   if (is("eof-in-put") && inPut) save(inPut, Buffer.from("half"));
   if (is("nothing-but-packets")) fs.writeSync(1, "goodbye\n");
   if (is("eof-ends") && haves + gets + mine.size === 0) process.exit(2);
-  if (is("eof-lingers") && haves + gets + mine.size === 0) setInterval(() => {}, 1000);
+  if (is("eof-lingers") && haves + gets + mine.size === 0 && !inPut) setInterval(() => {}, 1000);
   else process.exit(0);
   throw new Error("lingering");
 }

@@ -1,0 +1,39 @@
+/** The examples, run through the whole harness for real. */
+
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { describe, expect, test } from "vitest";
+import { runHelperConformance } from "../../src/conformance/helper.js";
+import type { HelperMode } from "../../src/conformance/helper-lab.js";
+import { tempDir } from "../support/temp.js";
+
+const examples = resolve(import.meta.dirname, "../../examples");
+const hasPython = spawnSync("python3", ["--version"]).status === 0;
+
+/** On a developer's machine Python may be missing; where CI=1 says that everything is there, it must be. */
+const pythonTest = test.skipIf(!hasPython && process.env.CI === undefined);
+
+async function conforms(command: string, mode: HelperMode): Promise<void> {
+  const store = join(tempDir("example"), "store");
+  const report = await runHelperConformance(`${command} ${store}`, { mode });
+  const failed = report.cases.filter((one) => one.outcome === "fail");
+  expect(failed.map((one) => `${one.name}: ${one.message}`)).toEqual([]);
+  expect(report.passed).toBeGreaterThan(25);
+}
+
+function linesOf(file: string): number {
+  return readFileSync(join(examples, file), "utf8").trimEnd().split("\n").length;
+}
+
+describe.concurrent("the example in", () => {
+  test("shell conforms in script mode, in under 40 lines", async () => {
+    await conforms(join(examples, "shell-helper.sh"), "script");
+    expect(linesOf("shell-helper.sh")).toBeLessThan(40);
+  });
+
+  pythonTest("Python conforms in process mode, in under 40 lines", async () => {
+    await conforms(`python3 ${join(examples, "python-helper.py")}`, "process");
+    expect(linesOf("python-helper.py")).toBeLessThan(40);
+  });
+});
