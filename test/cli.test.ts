@@ -162,3 +162,38 @@ describe("completion", () => {
     ]);
   });
 });
+
+describe("conformance", () => {
+  it("tests a store, and leaves one with objects in it alone", () => {
+    const store = tempDir("store");
+    const cases = ["empty", "65517", "absent-is-undefined"];
+    const args = ["conformance", "store", store, "--json", "--only", ...cases];
+    const { status, stdout } = gitOdb(args);
+    const report = JSON.parse(stdout);
+    expect([status, report.passed, report.failed]).toEqual([0, 3, 0]);
+    const again = gitOdb(args);
+    expect([again.status, again.stdout]).toEqual([128, ""]);
+    expect(again.stderr).toMatch(/^fatal: .* holds objects already .*--force\n$/);
+    expect(gitOdb([...args, "--force"]).status).toBe(0);
+  });
+
+  it("reports a bad helper case by case and ends with 1", () => {
+    const { status, stdout } = gitOdb(["conformance", "helper", "exit 3", "--tap", "--timeout", "5"]);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^TAP version 13\n1\.\.\d+\nnot ok 1 - starts\n/);
+    const text = gitOdb(["conformance", "helper", "exit 3", "--mode=script", "--only", "starts"]);
+    expect([text.status, text.stdout]).toEqual([
+      1,
+      expect.stringMatching(/^FAIL starts[\s\S]*does not conform\n$/),
+    ]);
+  });
+
+  it("refuses what cannot be run", () => {
+    expect(gitOdb(["conformance", "helper", "cat", "--timeout", "soon"]).status).toBe(129);
+    expect(gitOdb(["conformance", "helper", "cat", "--oid", "123"]).status).toBe(129);
+    expect(gitOdb(["conformance", "store", "gopher://x"]).status).toBe(129);
+    expect(gitOdb(["conformance", "store", "/no/such/folder"]).status).toBe(128);
+    expect(gitOdb(["conformance", "store", tempDir(), "--only", "no-such-case"]).status).toBe(129);
+    expect(gitOdb(["conformance"]).status).toBe(129);
+  });
+});

@@ -7,10 +7,10 @@ import { readOdbConfigs } from "../odb/config.js";
 import { readConfig } from "../repo/config.js";
 import { openRepository, type Repository } from "../repo/git.js";
 import { runGit } from "../repo/process.js";
+import { redact } from "../trace.js";
 import { version } from "../version.js";
 import type { Context } from "./context.js";
 import { findOnPath } from "./path.js";
-import { withoutSecrets } from "./secrets.js";
 
 /** Settings of git that decide what happens to big files. */
 const gitKeys =
@@ -67,7 +67,7 @@ async function settings(repo: Repository): Promise<Pick<Report, "config" | "warn
   const { warnings } = await readOdbConfigs(repo, entries);
   const config = entries
     .filter(({ key }) => key.startsWith("odb.") || gitKeys.test(key))
-    .map(({ key, value }) => ({ key, value: withoutSecrets(value ?? "true") }));
+    .map(({ key, value }) => ({ key, value: redact(value ?? "true") }));
   return { config, warnings };
 }
 
@@ -77,7 +77,7 @@ function environment(): Record<string, string> {
   for (const [name, value = ""] of Object.entries(process.env).sort()) {
     if (/^(?:AWS_(?:SECRET|SESSION|ACCESS)|.*(?:PASSWORD|TOKEN|SECRET))/.test(name)) found[name] = "(set)";
     else if (/^(?:GIT_|AWS_|XDG_CACHE_HOME$|NODE_OPTIONS$|https?_proxy$)/i.test(name)) {
-      found[name] = withoutSecrets(value);
+      found[name] = redact(value);
     }
   }
   return found;

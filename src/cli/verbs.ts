@@ -14,6 +14,7 @@ export interface Verb {
 export const verbs: readonly Verb[] = [
   verb("track", "keep the files of a pattern in an ODB", () => import("./track.js")),
   verb("untrack", "stop keeping the files of a pattern in an ODB", () => import("./untrack.js")),
+  verb("conformance", "test a helper or a store, case by case", () => import("./conformance.js")),
   verb("env", "print versions, settings and environment for a report", () => import("./env.js")),
   verb("completion", "print the completion script of a shell", () => import("./completion.js")),
 ];
