@@ -85,10 +85,11 @@ export function inflateAtOnce(
 ): { content: Buffer; consumed: number } {
   try {
     // `info` gives the engine, whose bytesWritten are the bytes consumed (zlib.bytesWritten in Node's manual).
-    const { buffer, engine } = inflateSync(bytes, { info: true, maxOutputLength: limit + 1 }) as unknown as {
-      buffer: Buffer;
-      engine: { bytesWritten: number };
-    };
+    const { buffer, engine } = inflateSync(bytes, {
+      info: true,
+      maxOutputLength: limit + 1,
+      chunkSize: Math.min(CHUNK, Math.max(64, limit + 1)),
+    }) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
     if (buffer.length > limit) throw tooLong(what, limit);
     return { content: buffer, consumed: engine.bytesWritten };
   } catch (error) {

@@ -1,0 +1,101 @@
+/** The data of a pack's entry: one zlib stream whose end only zlib knows. */
+
+import { OdbError } from "../errors.js";
+import type { Content } from "../object/content.js";
+import { createInflater, inflateAtOnce } from "../object/inflate.js";
+import type { ByteReader } from "./byte-reader.js";
+
+/** The inflated data of an entry, pulled piece by piece. */
+export interface EntryBody {
+  /** @returns undefined once all of it has been given and the reader stands behind it */
+  next(): Promise<Uint8Array | undefined>;
+  /** Frees memory when it is not read to its end. */
+  close(): void;
+}
+
+/** Up to this size an entry is inflated by one synchronous call. */
+const AT_ONCE = 64 * 1024;
+
+/** zlib is fed slices that inflate to 16 MiB at the very most (1032 to 1). */
+const SLICE = 16 * 1024;
+
+/**
+ * The data that follows a header.
+ *
+ * @param size that the header says
+ * @throws OdbError integrity, from `next`, when it is not whole zlib data of `size` bytes
+ */
+export function entryBody(reader: ByteReader, size: number, what: string): EntryBody {
+  let streaming: EntryBody | undefined;
+  let given = false;
+  return {
+    async next() {
+      if (streaming !== undefined) return await streaming.next();
+      if (given) return undefined;
+      given = true;
+      const whole = size <= AT_ONCE ? await inflateBuffered(reader, size, what) : undefined;
+      if (whole !== undefined) return whole;
+      streaming = streamingBody(reader, size, what);
+      return await streaming.next();
+    },
+    close: () => streaming?.close(),
+  };
+}
+
+/** A body as content; closing is up to who made the body. */
+export async function* bodyContent(body: EntryBody): Content {
+  for (let chunk = await body.next(); chunk !== undefined; chunk = await body.next()) yield chunk;
+}
+
+/** @returns undefined when it is not whole within what a sound compressor needs: the stream finds out why */
+async function inflateBuffered(
+  reader: ByteReader,
+  size: number,
+  what: string,
+): Promise<Uint8Array | undefined> {
+  await reader.fill(size + (size >> 8) + 64);
+  try {
+    const { content, consumed } = inflateAtOnce(reader.buffered, size, what);
+    if (content.length !== size) return undefined;
+    reader.skip(consumed);
+    return content;
+  } catch (error) {
+    if (error instanceof OdbError && error.code === "integrity") return undefined;
+    throw error;
+  }
+}
+
+function streamingBody(reader: ByteReader, size: number, what: string): EntryBody {
+  const ready: Uint8Array[] = [];
+  let received = 0;
+  let ended = false;
+  const inflater = createInflater(what, (chunk) => {
+    received += chunk.length;
+    if (received > size) throw wrongSize(what, received, size);
+    ready.push(chunk);
+  });
+  const feed = async () => {
+    if (!(await reader.fill(1))) throw reader.truncated();
+    const slice = reader.buffered.subarray(0, SLICE);
+    const taken = await inflater.feed(slice);
+    reader.skip(taken);
+    if (taken === slice.length) return;
+    ended = true;
+    inflater.close();
+    if (received !== size) throw wrongSize(what, received, size);
+  };
+  return {
+    async next() {
+      while (ready.length === 0 && !ended) await feed();
+      return ready.shift();
+    },
+    close() {
+      ended = true;
+      inflater.close();
+    },
+  };
+}
+
+function wrongSize(what: string, found: number, size: number): OdbError {
+  return new OdbError("integrity", `${what}: ${found} bytes instead of the ${size} in its header`);
+}
