@@ -20,16 +20,8 @@ async function* inChunks(bytes: Uint8Array, step: number): Content {
   for (let at = 0; at < bytes.length; at += step) yield bytes.subarray(at, at + step);
 }
 
-const made = new Map<HashAlgorithm, { repo: string; pack: string }>();
-
-function packedRepo(hash: HashAlgorithm): { repo: string; pack: string } {
-  const repo = made.get(hash) ?? makePackedRepo(hash);
-  made.set(hash, repo);
-  return repo;
-}
-
 /** A repository with history: a text that grows, a binary above every limit, odd sizes; packed with deltas. */
-function makePackedRepo(hash: HashAlgorithm): { repo: string; pack: string } {
+function makePacked(hash: HashAlgorithm): { repo: string; pack: string } {
   const repo = tempRepo(`--object-format=${hash}`);
   let text = Array.from({ length: 3000 }, (_, i) => `line ${i} of a text that changes\n`).join("");
   const noise = randomBytes(3 * MiB);
@@ -49,6 +41,9 @@ function makePackedRepo(hash: HashAlgorithm): { repo: string; pack: string } {
   return { repo, pack: join(folder, name) };
 }
 
+// Made here, not inside of a describe: they last as long as the file.
+const packed = { sha1: makePacked("sha1"), sha256: makePacked("sha256") };
+
 function accessTo(bytes: Buffer, hash: HashAlgorithm, index?: Buffer): PackAccess {
   const opened =
     index && openIndex(async (start, end) => index.subarray(start, end), index.length, hash, "the index");
@@ -62,7 +57,7 @@ function accessTo(bytes: Buffer, hash: HashAlgorithm, index?: Buffer): PackAcces
 }
 
 describe.each(["sha1", "sha256"] as const)("packs that git wrote, %s", (hash) => {
-  const { repo, pack } = packedRepo(hash);
+  const { repo, pack } = packed[hash];
   const bytes = readFileSync(pack);
   const idx = readFileSync(pack.replace(/pack$/, "idx"));
   const shown = git(["show-index", `--object-format=${hash}`], { cwd: repo, input: idx })
@@ -121,7 +116,7 @@ describe.each(["sha1", "sha256"] as const)("packs that git wrote, %s", (hash) =>
 
 describe("packs with ref deltas", () => {
   it("are resolved in any order, and thin ones with their bases from outside", async () => {
-    const { repo } = packedRepo("sha1");
+    const { repo } = packed.sha1;
     const revs = "HEAD\n^HEAD~3\n";
     const options = { cwd: repo, input: revs };
     const thin = gitBytes(["pack-objects", "--thin", "--stdout", "--revs", "-q"], options);
@@ -143,7 +138,7 @@ describe("packs with ref deltas", () => {
   });
 
   it("that stand on themselves are refused", async () => {
-    const { repo } = packedRepo("sha1");
+    const { repo } = packed.sha1;
     const input = "HEAD\n^HEAD~3\n";
     const thin = gitBytes(["pack-objects", "--thin", "--stdout", "--revs", "-q"], { cwd: repo, input });
     const { entries } = await scanPack(contentOf(thin), "sha1", "thin");
@@ -234,7 +229,7 @@ describe("garbage", () => {
   });
 
   it("what is not read of an entry is skipped", async () => {
-    const { pack } = packedRepo("sha1");
+    const { pack } = packed.sha1;
     const { count, entries } = await readPack(inChunks(readFileSync(pack), 60_000), "sha1", "x");
     let seen = 0;
     for await (const { content } of entries) {
