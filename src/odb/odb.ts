@@ -8,6 +8,7 @@ import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
 import { encodeLoose } from "../object/loose.js";
 import { openCatFile } from "../repo/cat-file.js";
+import { gitCredentials } from "../repo/credential.js";
 import type { Repository } from "../repo/git.js";
 import { writeLoose } from "../repo/loose-writer.js";
 import { asLoose } from "../store/encoding.js";
@@ -204,6 +205,7 @@ export class OdbSession implements Odb {
     return openStore([first, ...more], {
       hash: this.repo.hash,
       write,
+      credentials: gitCredentials(this.repo),
       ...(concurrency !== undefined && { concurrency }),
       ...this.#options.bucket,
     });

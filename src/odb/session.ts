@@ -20,6 +20,7 @@ export interface OpenOdbOptions {
   readonly url?: string | readonly string[];
   /** What `readConfig` gave, to save a git process. */
   readonly entries?: readonly ConfigEntry[];
+  /** For its buckets; credentials for http(s) come from `git credential` unless given here. */
   readonly bucket?: BucketOptions;
   /** Instead of opening the store that the URLs name. */
   readonly openStore?: (urls: readonly string[], config: OdbConfig) => Promise<ObjectStore>;

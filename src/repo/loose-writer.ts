@@ -1,7 +1,7 @@
 /** Writes an object into the repository's own object store as git does: gitrepository-layout(5), object-file.c. */
 
 import { randomBytes } from "node:crypto";
-import { access, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { access, chmod, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { toOdbError } from "../errors.js";
 import type { Content } from "../object/content.js";
@@ -67,7 +67,10 @@ export async function writeLooseBytes(
 async function makeFanOut(objectsDir: string, dir: string): Promise<void> {
   const { mode } = await stat(objectsDir);
   const made = await mkdir(dir, { recursive: true, mode: mode & 0o7777 });
-  if (made !== undefined) await syncDirectory(objectsDir);
+  if (made === undefined) return;
+  // The umask has narrowed it; a set-group-ID bit says that the repository is shared.
+  if (mode & 0o2000) await chmod(dir, mode & 0o7777);
+  await syncDirectory(objectsDir);
 }
 
 async function writeDurably(path: string, content: Content, context: string): Promise<void> {
