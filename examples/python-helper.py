@@ -15,11 +15,11 @@ def send(*payloads):  # packets, a flush-pkt, and out with it: git waits for the
 def is_named(data, oid):
     return oid == hashlib.new("sha1" if len(oid) == 40 else "sha256", b"blob %d\0%s" % (len(data), data)).hexdigest()
 def have():  # 500 lines a packet: it must end after a line, and carries at most 65516 bytes
-    have = [f"{file.name} {file.stat().st_size} blob\n".encode() for file in store.glob("[0-9a-f]*")]
-    return send(*[b"".join(have[at:at + 500]) for at in range(0, len(have), 500)]) or "success"
+    all = [f"{file.name} {file.stat().st_size} blob\n".encode() for file in store.glob("[0-9a-f]*")]
+    return send(*[b"".join(all[at:at + 500]) for at in range(0, len(all), 500)]) or "success"
 def get(oid):
     data = (store / oid).read_bytes() if (store / oid).exists() else None
-    good = data is not None and is_named(data, oid)
+    good = data is not None and is_named(data, oid)  # success over other bytes: git would keep them
     loose = zlib.compress(b"blob %d\0%s" % (len(data), data), 1) if good else b""
     send(*[loose[at:at + 65516] for at in range(0, len(loose), 65516)])
     return "success" if good else "notfound" if data is None else "error"
@@ -30,7 +30,6 @@ def put(oid, size, kind):
         file.write(data); file.flush(); os.fsync(file.fileno())
     os.replace(file.name, store / oid); os.fsync(folder)  # success means durable: the bytes and the name
     return "success"
-
 commands = {"get_git_obj": get, "put_raw_obj": put, "have": have, "init": lambda: "success"}
 store.mkdir(parents=True, exist_ok=True); folder = os.open(store, os.O_RDONLY)
 values(); send(b"git-read-object-server\n", b"version=1\n")

@@ -84,11 +84,12 @@ function checkLine({ text, endsInLf }: HaveLine): void {
 }
 
 /** Some of the names, each as likely as any other, however many there are (reservoir sampling). */
-async function sampleOfHave(peer: Peer): Promise<string[]> {
-  const kept: string[] = [];
+async function sampleOfHave(peer: Peer): Promise<ObjectId[]> {
+  const kept: ObjectId[] = [];
   let seen = 0;
   await peer.have(({ text }) => {
-    const oid = text.slice(0, text.indexOf(" "));
+    const [oid = ""] = text.split(" ", 1);
+    if (!isObjectId(oid)) return; // have-well-formed is about that
     const at = seen < SAMPLED ? seen : Math.floor(Math.random() * (seen + 1));
     if (at < SAMPLED) kept[at] = oid;
     seen += 1;
@@ -96,8 +97,7 @@ async function sampleOfHave(peer: Peer): Promise<string[]> {
   return kept;
 }
 
-async function mustHold(peer: Peer, oid: string): Promise<void> {
-  if (!isObjectId(oid)) fail(`have names ${JSON.stringify(oid)}, which is no oid`);
+async function mustHold(peer: Peer, oid: ObjectId): Promise<void> {
   const { status, content } = await peer.get(oid);
   expect(status === "success", `have names ${oid}, and its get is answered status=${status}`);
   if (content === undefined) fail(`have names ${oid}, and its get brings nothing`);

@@ -30,10 +30,11 @@ export function expectSample(got: Got, sample: Sample): void {
   expect(content.equals(sample.bytes), () => `${what}: other bytes came: ${shown(content)}`);
 }
 
-/** @throws AssertionError when the object can be got: a refused or broken put must leave nothing */
+/** @throws AssertionError when bytes can be got under this name: a refused or broken put must leave nothing */
 export async function mustLack(peer: Peer, oid: string, because: string): Promise<void> {
-  const { status } = await peer.get(oid);
-  expect(status !== "success", `${oid} can be got, although ${because}`);
+  const { status, content } = await peer.get(oid);
+  const came = status === "success" && content !== undefined && content.length > 0;
+  expect(!came, `${oid} can be got, although ${because}`);
 }
 
 /** Whether `have` names the object. */

@@ -34,7 +34,6 @@ export interface StartOptions extends Partial<Omit<SessionOptions, "installed">>
   /** Of the repository. Default that of the run's own. */
   readonly hash?: HashAlgorithm;
   readonly env?: NodeJS.ProcessEnv;
-  readonly stdoutClosed?: boolean;
 }
 
 interface Place {

@@ -40,8 +40,11 @@ export const scriptCases: readonly HelperCase[] = [
     why: "git closes a put's stdout unread and ignores its exit code: what dies of a message there has lost the object",
     async run(lab) {
       const sample = lab.sample(901);
-      await (await lab.scripts({ stdoutClosed: true })).put(offerOf(sample)).catch(() => {});
-      await mustGet(await lab.shared(), sample);
+      const scripts = await lab.scripts();
+      const { note } = await scripts.putUnread(offerOf(sample));
+      const { status } = await scripts.get(sample.oid);
+      expect(status === "success", `a put whose stdout is closed stored nothing (it ended with ${note})`);
+      await mustGet(scripts, sample);
     },
   },
   {

@@ -11,8 +11,6 @@ import { inflated, visitLines } from "./helper-session.js";
 export interface ScriptOptions extends ProcessOptions {
   /** One byte a write on stdin. */
   readonly slow?: boolean;
-  /** The reading end of its stdout is closed from the start. */
-  readonly stdoutClosed?: boolean;
   /** Reads an object out of the repository: what get_direct has put there. */
   readonly installed: (oid: string) => Promise<Buffer | undefined>;
 }
@@ -54,12 +52,16 @@ export class Scripts implements Peer {
   }
 
   /** Runs one instruction to its end, `content` on its stdin. @throws AssertionError when it hangs */
-  async run(words: readonly string[], content?: readonly Uint8Array[]): Promise<Ran> {
+  async run(
+    words: readonly string[],
+    content?: readonly Uint8Array[],
+    stdoutOf: (helper: HelperProcess) => Promise<Buffer> = readAll,
+  ): Promise<Ran> {
     const stdin = content === undefined ? "ignore" : "pipe";
     const helper = new HelperProcess(`${this.#command} ${words.join(" ")}`, { ...this.#options, stdin });
     this.#running.add(helper);
     try {
-      const reading = this.#options.stdoutClosed ? closeStdout(helper) : readAll(helper, words[0] ?? "");
+      const reading = stdoutOf(helper);
       reading.catch(() => {});
       if (content !== undefined) await this.#feed(helper, content);
       const stdout = await helper.within(reading, `the end of stdout of ${words[0]}`);
@@ -72,8 +74,12 @@ export class Scripts implements Peer {
   }
 
   async put(offer: Offer): Promise<string> {
-    const { exit } = await this.run(["put_raw_obj", offer.oid, String(offer.size), "blob"], offer.packets);
-    return statusOf(exit);
+    return statusOf((await this.run(putWords(offer), offer.packets)).exit);
+  }
+
+  /** As put, with the reading end of its stdout closed from the start. */
+  async putUnread(offer: Offer): Promise<Ran> {
+    return this.run(putWords(offer), offer.packets, closeStdout);
   }
 
   async get(oid: string): Promise<Got> {
@@ -116,12 +122,16 @@ function statusOf(exit: Exit): string {
   return exit.code === 0 ? "success" : "error";
 }
 
-async function readAll(helper: HelperProcess, what: string): Promise<Buffer> {
+function putWords({ oid, size }: Offer): string[] {
+  return ["put_raw_obj", oid, String(size), "blob"];
+}
+
+async function readAll(helper: HelperProcess): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of helper.stdout) {
     size += (chunk as Buffer).length;
-    if (size > CONTENT_LIMIT) fail(`${what}: more than ${CONTENT_LIMIT} bytes on stdout and no end`);
+    if (size > CONTENT_LIMIT) fail(`more than ${CONTENT_LIMIT} bytes on stdout and no end`);
     chunks.push(chunk as Buffer);
   }
   return Buffer.concat(chunks, size);

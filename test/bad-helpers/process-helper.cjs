@@ -136,6 +136,7 @@ function get(oid) {
   if (is("10000-commands") && gets > 9000) process.exit(1);
   let bytes = load(oid);
   if (bytes && bytes.length === badSize) bytes = badSize === 0 ? undefined : bytes.subarray(0, -1);
+  if (bytes && is("get-oid")) bytes = Buffer.concat([bytes, Buffer.from("more")]);
   if (bytes && is("blob-binary")) bytes = Buffer.from(bytes.toString("utf8"));
   if (!bytes) return absent();
   if (getKind === "direct") return direct(bytes);
@@ -210,6 +211,12 @@ function wrongHash() {
 function have() {
   haves += 1;
   const lines = [];
+  for (let count = 0; is("huge-have") && count < 100_000; count++) {
+    const bytes = Buffer.from(`object ${count}`);
+    const oid = hashOf("x".repeat(40), bytes);
+    kept.set(oid, bytes);
+    lines.push(`${oid} ${bytes.length} blob\n`);
+  }
   for (const name of names()) {
     const size = fs.statSync(`${store}/${name}`).size + (is("have-true-size") && mine.has(name) ? 1 : 0);
     if (is("have-after-put") && size === 300 && mine.has(name)) continue;
@@ -253,6 +260,7 @@ function handshake() {
   send();
   const offered = readLines().map((text) => text.replace("capability=", ""));
   let mine = [GET, "put_raw_obj", "have"];
+  if (is("no-put") || is("get-oid")) mine = [GET, "have"];
   if (is("one-get")) mine = ["get_git_obj", "get_raw_obj", "put_raw_obj", "have"];
   if (is("have-offered") || is("direct-needs-have")) mine = [GET, "put_raw_obj"];
   if (!is("capability-not-offered")) mine = mine.filter((name) => offered.includes(name));

@@ -1,10 +1,12 @@
 /** The harness in process mode: green for a right helper, red in exactly one case for each wrong one. */
 
+import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { runHelperConformance } from "../../src/conformance/helper.js";
 import { helperCases } from "../../src/conformance/helper-cases.js";
 import type { Report } from "../../src/conformance/report.js";
+import { hashObject } from "../../src/object/content.js";
 import { tempDir } from "../support/temp.js";
 
 const helper = resolve(import.meta.dirname, "../bad-helpers/process-helper.cjs");
@@ -87,8 +89,42 @@ describe("a right helper", () => {
     expect(report.passed).toBeGreaterThan(30);
   });
 
+  test("may have 100,000 objects", async () => {
+    const report = await run("huge-have", "git", ["have-well-formed", "have-after-put", "have-is-true"]);
+    expect(failedIn(report)).toEqual([]);
+    expect(report.passed).toBe(4);
+  });
+
   test("may say what it likes on stderr", async () => {
     expect(failedIn(await run("noise", "git", ["welcome", "blob-1-byte"]))).toEqual([]);
+  });
+});
+
+describe("a helper without put", () => {
+  const content = "stored by other means\n";
+  const oid = hashObject("blob", Buffer.from(content));
+
+  function runReadOnly(fault: string): Promise<Report> {
+    const store = tempDir("store");
+    writeFileSync(join(store, oid), content);
+    return runHelperConformance(`node ${helper} ${fault} ${store}`, { mode: "process", timeoutMs, oid });
+  }
+
+  test("is tested by --oid, and by nothing that puts", async () => {
+    const report = await runReadOnly("no-put");
+    expect(failedIn(report)).toEqual([]);
+    const outcome = new Map(report.cases.map((one) => [one.name, one.outcome]));
+    expect(outcome.get("get-oid")).toBe("pass");
+    expect(outcome.get("have-is-true")).toBe("pass");
+    expect(outcome.get("put-twice")).toBe("skip");
+  });
+
+  test("fails when the object's bytes are not it", async () => {
+    const failed = failedIn(await runReadOnly("get-oid"));
+    expect(failed).toEqual([
+      expect.stringContaining("have-is-true"),
+      expect.stringMatching(/^get-oid: .*the bytes hash to [0-9a-f]{40}$/),
+    ]);
   });
 });
 
