@@ -2,7 +2,7 @@
 
 import { OdbError } from "../errors.js";
 import { hashObject } from "../object/content.js";
-import { algorithmOf, algorithmOf, isObjectId, isObjectId, type ObjectId } from "../object/id.js";
+import { algorithmOf, isObjectId, type ObjectId } from "../object/id.js";
 import { parseInfo } from "../object/info.js";
 import { expect, fail } from "./expect.js";
 import type { HelperCase } from "./helper-cases.js";

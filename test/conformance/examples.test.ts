@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { build } from "esbuild";
 import { describe, expect, test } from "vitest";
 import { runHelperConformance } from "../../src/conformance/helper.js";
 import type { HelperMode } from "../../src/conformance/helper-lab.js";
@@ -13,6 +14,15 @@ const hasPython = spawnSync("python3", ["--version"]).status === 0;
 
 /** On a developer's machine Python may be missing; where CI=1 says that everything is there, it must be. */
 const pythonTest = test.skipIf(!hasPython && process.env.CI === undefined);
+
+/** The TypeScript example as JavaScript, its only runtime needs being the library's and Node's. */
+async function built(): Promise<string> {
+  const outfile = join(tempDir("example"), "store-helper.mjs");
+  const entry = join(examples, "store-helper.ts");
+  const common = { bundle: true, platform: "node", format: "esm", packages: "external" } as const;
+  await build({ ...common, entryPoints: [entry], outfile, logLevel: "warning" });
+  return outfile;
+}
 
 async function conforms(command: string, mode: HelperMode): Promise<void> {
   const store = join(tempDir("example"), "store");
@@ -30,6 +40,14 @@ describe.concurrent("the example in", () => {
   test("shell conforms in script mode, in under 40 lines", async () => {
     await conforms(join(examples, "shell-helper.sh"), "script");
     expect(linesOf("shell-helper.sh")).toBeLessThan(40);
+  });
+
+  test("TypeScript conforms in process mode", async () => {
+    await conforms(`node ${await built()}`, "process");
+  });
+
+  test("TypeScript conforms in script mode", async () => {
+    await conforms(`node ${await built()}`, "script");
   });
 
   pythonTest("Python conforms in process mode, in under 40 lines", async () => {
