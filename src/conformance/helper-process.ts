@@ -22,8 +22,11 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
+/** What a crash prints by the dozen, of Node at least: the line that says what happened is above it. */
+const stackFrame = /^\s+at /;
+
 /** So much of the end of a helper's stderr is kept for messages. */
-const STDERR_KEPT = 2048;
+const STDERR_KEPT = 8192;
 
 /** So long a message about a dead helper waits for the last of its stderr, which a child of it may hold open. */
 const STDERR_WAIT_MS = 200;
@@ -105,8 +108,11 @@ export class HelperProcess {
 
   /** What it said last on stderr, as the end of a message. */
   stderrNote(): string {
-    const text = this.#stderr.trim();
-    return text === "" ? "" : `; its stderr ends:\n${text.split("\n").slice(-5).join("\n")}`;
+    const lines = this.#stderr
+      .trim()
+      .split("\n")
+      .filter((line) => line !== "" && !stackFrame.test(line));
+    return lines.length === 0 ? "" : `; its stderr ends:\n${lines.slice(-8).join("\n")}`;
   }
 
   /** Ends the process and all that it started, at once. */
