@@ -1,5 +1,5 @@
 // Runs a TypeScript file of bench/ or examples/ on any supported Node: `node scripts/run-ts.js bench/startup.ts [argument…]`.
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
@@ -20,7 +20,8 @@ if (file === undefined) {
   process.exitCode = 129;
 } else {
   // Inside the project, so that packages are found from there.
-  const directory = mkdtempSync(join(import.meta.dirname, "../node_modules/.run-ts-"));
+  const directory = join(import.meta.dirname, `../node_modules/.run-ts-${process.pid}`);
+  mkdirSync(directory, { recursive: true });
   process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
   const outfile = join(directory, "run.mjs");
   await build({

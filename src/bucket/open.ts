@@ -27,6 +27,8 @@ async function openKind(location: BucketLocation, _options: BucketOptions): Prom
     }
     case "file":
       return fileBucket(location.path, location.name);
+    case "s3":
+      return (await import("./s3.js")).s3Bucket(location);
     default:
       throw new OdbError("unsupported", `${location.name}: no bucket of this kind yet`);
   }

@@ -77,8 +77,14 @@ export function copyObject(context: Context): S3Response {
       "InvalidRequest",
       "The specified copy source is larger than the maximum allowable size",
     );
-  for (const blob of source.parts) blob.refs += 1;
   const replace = request.header("x-amz-metadata-directive") === "REPLACE";
+  if (source === bucket.get(request.key) && !replace)
+    throw new S3Error(
+      400,
+      "InvalidRequest",
+      "This copy request is illegal: an object onto itself, unchanged",
+    );
+  for (const blob of source.parts) blob.refs += 1;
   const headers = replace ? keptHeaders(request) : source.headers;
   const modified = new Date(state.now());
   bucket.set({ ...source, key: request.key, modified, headers });

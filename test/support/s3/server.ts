@@ -31,18 +31,27 @@ export function embeddedServer(directory: string, account: Account): EmbeddedSer
   const state = new ServerState(directory);
   const box = new FaultBox();
   let requests: RequestRecord[] = [];
-  const http = createServer((message, response) => {
+  const listener = (message: IncomingMessage, response: ServerResponse) => {
     serve(message, response).catch((error) => {
       if (!(error instanceof BrokenConnection) && !isBrokenPeer(error)) console.error(error);
-      message.socket.destroy();
+      response.socket?.destroy();
     });
-  });
+  };
+  // A client that waits for 100 Continue is told to go on only when its body is wanted.
+  const http = createServer(listener).on("checkContinue", listener);
   http.keepAliveTimeout = 60_000;
   http.requestTimeout = 0;
 
   async function serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
     let rule: FaultRule | undefined;
-    const late = { [Symbol.asyncIterator]: () => brokenBody(message, rule) };
+    let waiting = message.headers.expect === "100-continue";
+    const late = {
+      [Symbol.asyncIterator]() {
+        if (waiting) response.writeContinue();
+        waiting = false;
+        return brokenBody(message, rule);
+      },
+    };
     const request = parseRequest(message, late);
     const operation = operationOf(request) ?? "Unknown";
     rule = box.take(operation, request.key);
@@ -56,6 +65,7 @@ export function embeddedServer(directory: string, account: Account): EmbeddedSer
     });
     if (rule?.kind === "lostAnswer") throw new BrokenConnection();
     response.setHeader("date", new Date(state.now()).toUTCString());
+    if (waiting) response.setHeader("connection", "close");
     await send(message, response, answer, rule);
   }
 
@@ -116,15 +126,20 @@ async function send(
   response.writeHead(status, headers);
   const limit = rule?.kind === "reset" || rule?.kind === "truncate" ? (rule.afterBytes ?? 0) : body.size;
   let left = limit;
+  const closed = once(response, "close");
   for await (const chunk of body.content) {
     const part = chunk.subarray(0, left);
     left -= part.length;
     if (response.destroyed) return;
-    if (!response.write(part)) await Promise.race([once(response, "drain"), once(response, "close")]);
+    if (!response.write(part)) await Promise.race([drained(response), closed]);
     if (left === 0) break;
   }
   if (limit === body.size) response.end();
   else await breakOff(response, rule);
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => response.once("drain", resolve));
 }
 
 /** Ends the connection inside a body: by FIN for `truncate`, as hard as it goes for `reset`. */

@@ -20,7 +20,7 @@ import {
   UploadPartCopyCommand,
 } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { type EmbeddedS3, startS3 } from "./support/s3/index.js";
+import { type EmbeddedS3, startS3 } from "../support/s3/index.js";
 
 let server: EmbeddedS3;
 let client: S3Client;
@@ -93,7 +93,7 @@ test("a wrong secret, an unsigned request and a body that is not the signed one 
 });
 
 test("signed chunks: the example's shape is accepted, a changed chunk is not", async () => {
-  const { signedChunks } = await import("./support/s3/chunk-client.js");
+  const { signedChunks } = await import("../support/s3/chunk-client.js");
   const bytes = randomBytes(100_000);
   const good = signedChunks(server, "/test/chunked", bytes);
   expect(await send(good.headers, good.body, "/test/chunked")).toBe(200);

@@ -1,0 +1,130 @@
+/** Bodies of S3 requests and answers: counted, hashed on the way, and ended with an error where the SDK would hang. */
+
+import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
+import { OdbError } from "../errors.js";
+import { type ByteRange, type Content, collect, type Source } from "../object/content.js";
+import { abortedError, exactly } from "./flow.js";
+import { bareEtag } from "./s3-request.js";
+
+/** Up to this size, in bytes, a body is sent from memory, with all its checksums in the headers. */
+const IN_MEMORY = 1024 * 1024;
+
+/** A body as the SDK takes it. Checksums are there when it is in memory. */
+export interface RequestBody {
+  readonly body: Buffer | Readable;
+  /** Base64, for Content-MD5. */
+  readonly md5?: string;
+  /** Hex. */
+  readonly sha256?: string;
+}
+
+/** An answer to an upload. */
+interface Uploaded {
+  readonly ETag?: string | undefined;
+  readonly ServerSideEncryption?: string | undefined;
+}
+
+/**
+ * Sends (a range of) a source and gives the answer with the MD5, in hex, of what was sent. A source that fails, or
+ * that yields another number of bytes, breaks the request off: the service stores nothing. An ETag that is an MD5
+ * must be that of the bytes sent.
+ *
+ * @param send one try; it must pass `signal` on
+ * @throws OdbError integrity, for a source of another length; whatever the source throws
+ */
+export async function withBody<T extends Uploaded>(
+  source: Source,
+  range: { start: number; end: number } | undefined,
+  what: string,
+  signal: AbortSignal | undefined,
+  send: (body: RequestBody, signal: AbortSignal | undefined) => Promise<T>,
+): Promise<{ answer: T; md5: string }> {
+  const size = range === undefined ? source.size : range.end - range.start;
+  const content = exactly(source.open(range), size, what);
+  const sent =
+    size <= IN_MEMORY
+      ? await sendBuffer(content, size, signal, send)
+      : await sendStream(content, signal, send);
+  checkEtag(sent.answer, sent.md5, what);
+  return sent;
+}
+
+/** The body of an answer as content: `integrity` when it ends early, the connection freed when the reader returns. */
+export async function* bodyContent(
+  body: unknown,
+  size: number,
+  what: string,
+  signal: AbortSignal | undefined,
+): Content {
+  const stream = body as Readable;
+  let seen = 0;
+  try {
+    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+      seen += chunk.length;
+      yield chunk;
+    }
+  } catch (error) {
+    if (signal?.aborted) throw abortedError(what, error);
+    throw new OdbError(
+      "integrity",
+      `${what}: the connection broke after ${seen} of ${size} bytes: try again`,
+      {
+        cause: error,
+      },
+    );
+  } finally {
+    stream.destroy();
+  }
+  if (seen !== size) throw new OdbError("integrity", `${what}: it ended after ${seen} of ${size} bytes`);
+}
+
+/** MD5 in hex of a range of a source. */
+export async function md5Of(source: Source, range: ByteRange): Promise<string> {
+  const hash = createHash("md5");
+  for await (const chunk of source.open(range)) hash.update(chunk);
+  return hash.digest("hex");
+}
+
+type Send<T> = (body: RequestBody, signal: AbortSignal | undefined) => Promise<T>;
+
+async function sendBuffer<T>(content: Content, size: number, signal: AbortSignal | undefined, send: Send<T>) {
+  const body = await collect(content, size);
+  const md5 = createHash("md5").update(body).digest();
+  const sha256 = createHash("sha256").update(body).digest("hex");
+  const answer = await send({ body, md5: md5.toString("base64"), sha256 }, signal);
+  return { answer, md5: md5.toString("hex") };
+}
+
+async function sendStream<T>(content: Content, signal: AbortSignal | undefined, send: Send<T>) {
+  const md5 = createHash("md5");
+  async function* hashed(): Content {
+    for await (const chunk of content) {
+      md5.update(chunk);
+      yield chunk;
+    }
+  }
+  const body = Readable.from(hashed(), { objectMode: false, highWaterMark: IN_MEMORY });
+  // The SDK pipes a body without watching it: one that fails would leave the request open for ever.
+  const broken = new AbortController();
+  let failure: unknown;
+  body.on("error", (error) => {
+    failure ??= error;
+    broken.abort();
+  });
+  try {
+    const answer = await send({ body }, signal ? AbortSignal.any([signal, broken.signal]) : broken.signal);
+    return { answer, md5: md5.digest("hex") };
+  } catch (error) {
+    throw failure ?? error;
+  } finally {
+    body.destroy();
+  }
+}
+
+function checkEtag({ ETag, ServerSideEncryption }: Uploaded, md5: string, what: string): void {
+  const etag = bareEtag(ETag ?? "");
+  // Under KMS an ETag looks like an MD5 and is none.
+  if (!/^[0-9a-f]{32}$/.test(etag) || ServerSideEncryption?.startsWith("aws:kms") || etag === md5) return;
+  throw new OdbError("integrity", `${what}: the service stored other bytes than were sent`);
+}

@@ -1,0 +1,83 @@
+/** Copies inside S3 of objects too large for CopyObject: in parts, on the server, metadata kept. */
+
+import { OdbError } from "../errors.js";
+import type { Entry } from "./bucket.js";
+import { isAbsent } from "./s3-errors.js";
+import { inParallel, retried } from "./s3-parts.js";
+import { bareEtag, fullKey, partSize, type S3Context } from "./s3-request.js";
+import { completeUpload, type Upload } from "./s3-upload.js";
+
+/** @param source as `head` gave it: should it change meanwhile, the copy fails. @returns false when it is gone */
+export async function copyLarge(
+  context: S3Context,
+  source: Entry,
+  to: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  try {
+    const upload = await begin(context, source, to, signal);
+    const length = partSize(source.size, context.limits.copyPart);
+    const numbers = Array.from({ length: Math.ceil(source.size / length) }, (_, index) => index + 1);
+    await inParallel(numbers, signal, async (number, stop) => {
+      const range = { start: (number - 1) * length, end: Math.min(number * length, source.size) };
+      upload.done.set(number, { etag: await copyPart(context, source, upload, number, range, stop) });
+    });
+    await completeUpload(context, upload, signal);
+    return true;
+  } catch (error) {
+    if (isAbsent(error)) return false;
+    throw error;
+  }
+}
+
+async function begin(
+  context: S3Context,
+  source: Entry,
+  to: string,
+  signal: AbortSignal | undefined,
+): Promise<Upload> {
+  const what = `copy ${context.name}/${source.key} to ${to}`;
+  const id = await context.call(what, signal, async (client, sdk, options) => {
+    const { ContentType, Metadata } = await client.send(
+      new sdk.HeadObjectCommand(fullKey(context, source.key)),
+      options,
+    );
+    const kept = { ...(ContentType !== undefined && { ContentType }), ...(Metadata && { Metadata }) };
+    const place = { ...fullKey(context, to), ...context.storage, ...kept };
+    return (await client.send(new sdk.CreateMultipartUploadCommand(place), options)).UploadId;
+  });
+  if (id === undefined) throw new OdbError("unavailable", `${what}: no upload id came back`);
+  return { key: to, id, done: new Map() };
+}
+
+function copyPart(
+  context: S3Context,
+  source: Entry,
+  upload: Upload,
+  number: number,
+  range: { start: number; end: number },
+  signal: AbortSignal,
+): Promise<string> {
+  const what = `copy ${context.name}/${source.key} to ${upload.key} (part ${number})`;
+  return retried(what, signal, async () => {
+    const answer = await context.call(what, signal, (client, sdk, options) =>
+      client.send(
+        new sdk.UploadPartCopyCommand({
+          ...fullKey(context, upload.key),
+          UploadId: upload.id,
+          PartNumber: number,
+          CopySource: copySource(context, source.key),
+          CopySourceRange: `bytes=${range.start}-${range.end - 1}`,
+        }),
+        options,
+      ),
+    );
+    return bareEtag(answer.CopyPartResult?.ETag ?? "");
+  });
+}
+
+/** `<bucket>/<key>`, encoded, as the header `x-amz-copy-source` wants it. */
+export function copySource(context: S3Context, key: string): string {
+  const { Bucket, Key } = fullKey(context, key);
+  return `${Bucket}/${Key.split("/").map(encodeURIComponent).join("/")}`;
+}
