@@ -37,6 +37,8 @@ const CHAIN_LIMIT = 4096;
 
 /** The first read of an entry; each further one is four times as large, up to the limit. */
 const WINDOW = 64 * 1024;
+/** The first read where only headers are wanted. */
+const HEADER_WINDOW = 4 * 1024;
 const WINDOW_LIMIT = 16 * 1024 * 1024;
 
 /**
@@ -68,10 +70,10 @@ export async function statPacked(
   offset: number,
 ): Promise<Pick<PackedObject, "type" | "size">> {
   const deltas: number[] = [];
-  const { type, size, content } = await openBase(pack, offset, deltas);
+  const { type, size, content } = await openBase(pack, offset, deltas, HEADER_WINDOW);
   for await (const _ of content) break;
   if (deltas.length === 0) return { type, size };
-  const { body, what } = await openEntry(pack, offset);
+  const { body, what } = await openEntry(pack, offset, HEADER_WINDOW);
   return { type, size: await deltaResultSize(owned(body), what) };
 }
 
@@ -81,9 +83,14 @@ export async function openData(pack: PackAccess, offset: number): Promise<Conten
 }
 
 /** Walks to the object that a chain of deltas stands on; the deltas' offsets go to `deltas`, outermost first. */
-async function openBase(pack: PackAccess, offset: number, deltas: number[]): Promise<PackedObject> {
+async function openBase(
+  pack: PackAccess,
+  offset: number,
+  deltas: number[],
+  window = WINDOW,
+): Promise<PackedObject> {
   for (let at = offset; ; ) {
-    const { header, body, what } = await openEntry(pack, at);
+    const { header, body, what } = await openEntry(pack, at, window);
     if (header.type !== "ofs-delta" && header.type !== "ref-delta") {
       return { type: header.type, size: header.size, content: owned(body) };
     }
@@ -141,9 +148,10 @@ interface OpenBody extends EntryBody {
 async function openEntry(
   pack: PackAccess,
   offset: number,
+  window = WINDOW,
 ): Promise<{ header: EntryHeader; body: OpenBody; what: string }> {
   const what = `${pack.name}, entry at ${offset}`;
-  const reader = new ByteReader(windows(pack, offset), what, undefined, offset);
+  const reader = new ByteReader(windows(pack, offset, window), what, undefined, offset);
   try {
     const header = await readEntryHeader(reader, pack.hash, what);
     const body = entryBody(reader, header.size, what);
@@ -167,8 +175,8 @@ async function* owned(body: OpenBody): Content {
 }
 
 /** The pack from `offset` on, by as few and as small reads as an entry of unknown length allows. */
-async function* windows(pack: PackAccess, offset: number): Content {
-  let size = WINDOW;
+async function* windows(pack: PackAccess, offset: number, first: number): Content {
+  let size = first;
   for (let at = offset; at < pack.size; ) {
     const end = Math.min(at + size, pack.size);
     yield* await pack.read(at, end);

@@ -7,6 +7,7 @@ import type { ObjectInfo } from "../object/info.js";
 import { encodeLoose, LOOSE_HEAD, readLooseHeader } from "../object/loose.js";
 import { spool } from "../object/spool.js";
 import { checkAlgorithm, isIntact, isThere, type LayoutOptions, verifyByReading } from "./layout.js";
+import { inParallel } from "./parallel.js";
 import type { ObjectStore, StoredObject } from "./store.js";
 
 /** Headers read at a time by `list`. */
@@ -112,31 +113,5 @@ async function* looseIds(bucket: Bucket, options: CallOptions | undefined): Asyn
   for await (const { key } of bucket.list("objects/", options)) {
     const oid = parseLooseKey(key);
     if (oid !== undefined) yield oid;
-  }
-}
-
-/** Up to `width` calls under way; results in the order of the items, absent ones left out. */
-async function* inParallel<T, R>(
-  items: AsyncIterable<T>,
-  width: number,
-  work: (item: T) => Promise<R | undefined>,
-): AsyncIterable<R> {
-  const running: Promise<R | undefined>[] = [];
-  try {
-    for await (const item of items) {
-      const result = work(item);
-      // It is awaited in its turn; a failure before that is no unhandled one.
-      result.catch(() => {});
-      running.push(result);
-      if (running.length < width) continue;
-      const done = await running.shift();
-      if (done !== undefined) yield done;
-    }
-    for (let next = running.shift(); next !== undefined; next = running.shift()) {
-      const done = await next;
-      if (done !== undefined) yield done;
-    }
-  } finally {
-    await Promise.allSettled(running);
   }
 }

@@ -7,6 +7,7 @@ import { parseBucketUrl } from "../bucket/url.js";
 import { OdbError } from "../errors.js";
 import type { LayoutOptions } from "./layout.js";
 import { looseStore } from "./loose-layout.js";
+import { withPacks } from "./packs.js";
 import { rawStore } from "./raw-layout.js";
 import { isBareRepository, readSettings } from "./settings.js";
 import type { ObjectStore } from "./store.js";
@@ -58,7 +59,7 @@ export interface OpenStoreOptions extends LayoutOptions, CallOptions {
 
 /**
  * The store on an open bucket. Its layout is what `git-odb.json` says, else `layout`, else loose where an
- * ordinary bare repository lies, else raw. Closing the store closes the bucket.
+ * ordinary bare repository lies, else raw. The packs of a repository are read too. Closing the store closes the bucket.
  *
  * @throws OdbError config, when the bucket holds objects of another hash than asked for, or its settings are of
  *   a version we do not know; invalid, for an unknown layout
@@ -71,14 +72,14 @@ export async function openStoreOn(bucket: Bucket, options: OpenStoreOptions = {}
       `${bucket.name} holds ${settings.hash} objects, but this repository's are ${options.hash}: use another bucket`,
     );
   }
-  const layout = settings?.layout ?? checkLayout(options.layout, bucket.name);
   const hash = settings?.hash ?? options.hash;
   const inLayout: LayoutOptions = hash === undefined ? {} : { hash };
-  if (layout === "raw") return rawStore(bucket, inLayout);
-  if (layout === "loose") return looseStore(bucket, inLayout);
-  return (await isBareRepository(bucket, options))
-    ? looseStore(bucket, inLayout)
-    : rawStore(bucket, inLayout);
+  const layout = settings?.layout ?? checkLayout(options.layout, bucket.name);
+  const holdsPacks = settings
+    ? settings.kind === "repository"
+    : layout !== "raw" && (await isBareRepository(bucket, options));
+  const store = (layout ?? (holdsPacks ? "loose" : "raw")) === "raw" ? rawStore : looseStore;
+  return holdsPacks ? withPacks(store(bucket, inLayout), bucket, inLayout) : store(bucket, inLayout);
 }
 
 function checkLayout(layout: string | undefined, name: string): "raw" | "loose" | undefined {
