@@ -14,9 +14,9 @@ def send(*payloads):  # packets, a flush-pkt, and out with it: git waits for the
     stdout.flush()
 def is_named(data, oid):
     return oid == hashlib.new("sha1" if len(oid) == 40 else "sha256", b"blob %d\0%s" % (len(data), data)).hexdigest()
-def have():  # 500 lines a packet: it must end after a line, and carries at most 65516 bytes
-    all = [f"{file.name} {file.stat().st_size} blob\n".encode() for file in store.glob("[0-9a-f]*")]
-    return send(*[b"".join(all[at:at + 500]) for at in range(0, len(all), 500)]) or "success"
+def have():  # 500 whole lines a packet; git's version 5 takes a LF at its very end for one more, bad line
+    all = [f"{file.name} {file.stat().st_size} blob".encode() for file in store.glob("[0-9a-f]*")]
+    return send(*[b"\n".join(all[at:at + 500]) for at in range(0, len(all), 500)]) or "success"
 def get(oid):
     data = (store / oid).read_bytes() if (store / oid).exists() else None
     good = data is not None and is_named(data, oid)  # success over other bytes: git would keep them

@@ -7,7 +7,7 @@ import { parseInfo } from "../object/info.js";
 import { expect, fail } from "./expect.js";
 import type { HelperCase } from "./helper-cases.js";
 import { isNamed, mustPut } from "./helper-judge.js";
-import type { HaveLine, Peer } from "./helper-peer.js";
+import type { Peer } from "./helper-peer.js";
 
 /** So many of the objects that have names are got and hashed; all of them when there are no more. */
 const SAMPLED = 20;
@@ -21,7 +21,7 @@ export const haveCases: readonly HelperCase[] = [
     async run(lab) {
       const peer = await lab.shared();
       if (lab.capabilities.has("put")) await mustPut(peer, lab.sample(306));
-      await peer.have(checkLine);
+      await peer.have(checkHaveLine);
     },
   },
   {
@@ -53,12 +53,12 @@ export const haveCases: readonly HelperCase[] = [
       const sample = lab.sample(305);
       const peer = await lab.shared();
       await mustPut(peer, sample);
-      let line = "";
-      await peer.have(({ text }) => {
-        if (text.startsWith(sample.oid)) line = text;
+      let found = "";
+      await peer.have((line) => {
+        if (line.startsWith(sample.oid)) found = line;
       });
-      if (line === "") fail("have does not name what was just put");
-      expect(line === `${sample.oid} 305 blob`, `have says "${line}" of a blob of 305 bytes`);
+      if (found === "") fail("have does not name what was just put");
+      expect(found === `${sample.oid} 305 blob`, `have says "${found}" of a blob of 305 bytes`);
     },
   },
   {
@@ -73,22 +73,22 @@ export const haveCases: readonly HelperCase[] = [
   },
 ];
 
-function checkLine({ text, endsInLf }: HaveLine): void {
+/** @throws AssertionError unless it is a whole line of have */
+export function checkHaveLine(line: string): void {
   try {
-    parseInfo(text);
+    parseInfo(line);
   } catch (error) {
     if (error instanceof OdbError) fail(`have: ${error.message}`);
     throw error;
   }
-  expect(endsInLf, `have: "${text}" is not ended by a LF: git would lose it or its neighbour`);
 }
 
 /** Some of the names, each as likely as any other, however many there are (reservoir sampling). */
 async function sampleOfHave(peer: Peer): Promise<ObjectId[]> {
   const kept: ObjectId[] = [];
   let seen = 0;
-  await peer.have(({ text }) => {
-    const [oid = ""] = text.split(" ", 1);
+  await peer.have((line) => {
+    const [oid = ""] = line.split(" ", 1);
     if (!isObjectId(oid)) return; // have-well-formed is about that
     const at = seen < SAMPLED ? seen : Math.floor(Math.random() * (seen + 1));
     if (at < SAMPLED) kept[at] = oid;

@@ -40,8 +40,8 @@ export async function mustLack(peer: Peer, oid: string, because: string): Promis
 /** Whether `have` names the object. */
 export async function isNamed(peer: Peer, oid: string): Promise<boolean> {
   let named = false;
-  await peer.have(({ text }) => {
-    if (text.startsWith(oid)) named = true;
+  await peer.have((line) => {
+    if (line.startsWith(oid)) named = true;
   });
   return named;
 }

@@ -31,12 +31,6 @@ export interface Got {
   readonly header?: { readonly size: string; readonly kind: string };
 }
 
-/** A line of `have`, unparsed and without its LF; `endsInLf` as it came. */
-export interface HaveLine {
-  readonly text: string;
-  readonly endsInLf: boolean;
-}
-
 /** A helper to talk to. */
 export interface Peer {
   /** The capabilities that it named, as it named them. */
@@ -44,8 +38,8 @@ export interface Peer {
   /** @returns the status */
   put(offer: Offer): Promise<string>;
   get(oid: string): Promise<Got>;
-  /** Hands every line to `visit` as it comes: memory stays bounded. @returns the status */
-  have(visit: (line: HaveLine) => void): Promise<string>;
+  /** Hands every line, without its LF, to `visit` as it comes: memory stays bounded. @returns the status */
+  have(visit: (line: string) => void): Promise<string>;
   /** Ends the session as git does, and waits. */
   close(): Promise<void>;
   /** Ends it at once, whatever it is doing. */

@@ -3,7 +3,7 @@
 import type { Writable } from "node:stream";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import { fail } from "./expect.js";
-import { CONTENT_LIMIT, type Got, getOf, type HaveLine, type Offer, type Peer } from "./helper-peer.js";
+import { CONTENT_LIMIT, type Got, getOf, type Offer, type Peer } from "./helper-peer.js";
 import { type Exit, formatExit, HelperProcess, type ProcessOptions } from "./helper-process.js";
 import { inflated, visitLines } from "./helper-session.js";
 
@@ -95,7 +95,7 @@ export class Scripts implements Peer {
     return content === undefined ? { status, wire } : { status, wire, content };
   }
 
-  async have(visit: (line: HaveLine) => void): Promise<string> {
+  async have(visit: (line: string) => void): Promise<string> {
     const { exit, stdout } = await this.run(["have"]);
     visitLines(stdout, visit);
     return statusOf(exit);

@@ -2,8 +2,9 @@
 
 import { expect, fail, shown } from "./expect.js";
 import type { HelperCase } from "./helper-cases.js";
+import { checkHaveLine } from "./helper-have-cases.js";
 import { mustGet, mustLack, mustPut } from "./helper-judge.js";
-import type { HaveLine, Sample } from "./helper-peer.js";
+import type { Sample } from "./helper-peer.js";
 import { formatExit } from "./helper-process.js";
 
 /** So many have lines take more than one packet of 65516 bytes: each is of 49 bytes at least. */
@@ -113,9 +114,9 @@ export const sessionCases: readonly HelperCase[] = [
       await session.close();
       const next = await lab.next();
       const missing = new Set(samples.map((sample: Sample) => sample.oid as string));
-      await next.have(({ text, endsInLf }: HaveLine) => {
-        expect(endsInLf, `have: a packet ends inside a line, after "${text}"`);
-        missing.delete(text.slice(0, text.indexOf(" ")));
+      await next.have((line) => {
+        checkHaveLine(line);
+        missing.delete(line.slice(0, line.indexOf(" ")));
       });
       expect(missing.size === 0, `of ${MANY_OBJECTS} objects put, have does not name ${missing.size}`);
     },

@@ -8,7 +8,7 @@ import { OdbError } from "../errors.js";
 import { collect, contentOf } from "../object/content.js";
 import { decodeLoose } from "../object/loose.js";
 import { fail } from "./expect.js";
-import { CONTENT_LIMIT, type Got, getOf, type HaveLine, type Offer, type Peer } from "./helper-peer.js";
+import { CONTENT_LIMIT, type Got, getOf, type Offer, type Peer } from "./helper-peer.js";
 import type { HelperProcess } from "./helper-process.js";
 
 /** What version 6 of the series offers, in its order. */
@@ -97,7 +97,7 @@ export class Session implements Peer {
     return this.#direct(oid);
   }
 
-  async have(visit: (line: HaveLine) => void): Promise<string> {
+  async have(visit: (line: string) => void): Promise<string> {
     await this.#send(["command=have"]);
     for (;;) {
       const packet = await this.#read("the lines of have, or the flush-pkt after them");
@@ -252,14 +252,14 @@ export async function inflated(loose: Buffer): Promise<Buffer> {
   }
 }
 
-/** Hands over the lines in one packet (or, in script mode, in all of stdout). */
-export function visitLines(bytes: Buffer, visit: (line: HaveLine) => void): void {
+/** Hands over the lines in one packet (or, in script mode, in all of stdout); the last one needs no LF. */
+export function visitLines(bytes: Buffer, visit: (line: string) => void): void {
   let start = 0;
   for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, start)) {
-    visit({ text: bytes.toString("latin1", start, end), endsInLf: true });
+    visit(bytes.toString("latin1", start, end));
     start = end + 1;
   }
-  if (start < bytes.length) visit({ text: bytes.toString("latin1", start), endsInLf: false });
+  if (start < bytes.length) visit(bytes.toString("latin1", start));
 }
 
 /** The last `status=` line wins; none at all is the empty status. */

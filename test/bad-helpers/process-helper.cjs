@@ -231,11 +231,12 @@ function have() {
 function haveLines(lines) {
   const text = Buffer.from(lines.join(""));
   if (is("have-many") && text.length > 65516) {
-    const cut = text[65515] === 10 ? 65515 : 65516;
+    const cut = text.lastIndexOf(10, 65000) - 10;
     hold(text.subarray(0, cut));
     return content(text.subarray(cut));
   }
-  if (is("have-well-formed")) return hold(text.subarray(0, -1));
+  if (is("have-well-formed")) hold(Buffer.from("# objects\n"));
+  if (is("no-last-lf") && text.length > 0) return hold(text.subarray(0, -1));
   for (let at = 0; at < lines.length; at += 1000) hold(Buffer.from(lines.slice(at, at + 1000).join("")));
 }
 

@@ -95,6 +95,11 @@ describe("a right helper", () => {
     expect(report.passed).toBe(4);
   });
 
+  test("may leave out the LF at the end of a packet of have", async () => {
+    const cases = ["have-well-formed", "have-after-put", "have-next-session", "have-is-true"];
+    expect(failedIn(await run("no-last-lf", "git", cases))).toEqual([]);
+  });
+
   test("may say what it likes on stderr", async () => {
     expect(failedIn(await run("noise", "git", ["welcome", "blob-1-byte"]))).toEqual([]);
   });
