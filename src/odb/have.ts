@@ -9,7 +9,7 @@ import type { ObjectInfo } from "../object/info.js";
 import type { Repository } from "../repo/git.js";
 import type { ObjectStore } from "../store/store.js";
 import { addConfirmed } from "./confirmed.js";
-import { listMetadataRefs, type MetadataRef, metadataIs, metadataPrefix, readMetadata } from "./refs.js";
+import { type MetadataRef, metadataIs, metadataPrefix, readMetadata } from "./refs.js";
 
 /** Up to so many candidates are asked for one by one; more cost one listing (S3 lists 1000 a request). */
 const STAT_LIMIT = 200;
@@ -28,15 +28,6 @@ export interface CandidateCheck {
   readonly openStore: () => Promise<ObjectStore>;
   /** One line each: refs that are refused, objects that differ from their metadata. */
   readonly warn: (line: string) => void;
-}
-
-/** The metadata refs whose object is not confirmed yet. */
-export async function listCandidates(
-  check: Pick<CandidateCheck, "repo" | "name">,
-  confirmed: ReadonlyMap<ObjectId, ObjectInfo>,
-): Promise<MetadataRef[]> {
-  const refs = await listMetadataRefs(check.repo, check.name);
-  return refs.filter(({ oid }) => !confirmed.has(oid));
 }
 
 /**

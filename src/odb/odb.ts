@@ -17,10 +17,10 @@ import { stage, stagingFor } from "../store/stage.js";
 import type { ObjectStore, StoredObject } from "../store/store.js";
 import type { OdbConfig } from "./config.js";
 import { addConfirmed, readConfirmed, removeConfirmed } from "./confirmed.js";
-import { confirmCandidates, listCandidates } from "./have.js";
+import { confirmCandidates } from "./have.js";
 import { type Journal, type JournalFile, openJournal, readJournals, removeJournals } from "./journal.js";
 import { dequeue, enqueue, readQueue } from "./queue.js";
-import { writeMetadataRefs } from "./refs.js";
+import { listMetadataRefs, writeMetadataRefs } from "./refs.js";
 import type { Odb, OpenOdbOptions, PutOutcome, SendReport } from "./session.js";
 import { stateDirectory, storeKey } from "./state.js";
 
@@ -64,11 +64,15 @@ export class OdbSession implements Odb {
   }
 
   async stat(oid: ObjectId, options?: CallOptions): Promise<ObjectInfo | undefined> {
-    return (await this.store()).stat(oid, options);
+    const info = await (await this.store()).stat(oid, options);
+    if (info === undefined) await this.#missed(oid);
+    return info;
   }
 
   async get(oid: ObjectId, options?: CallOptions): Promise<StoredObject | undefined> {
-    return (await this.store()).get(oid, options);
+    const stored = await (await this.store()).get(oid, options);
+    if (stored === undefined) await this.#missed(oid);
+    return stored;
   }
 
   async install(oid: ObjectId, options?: CallOptions): Promise<boolean> {
@@ -104,14 +108,17 @@ export class OdbSession implements Odb {
       // A git that was killed, or the one whose hook runs us, has written no refs yet.
       await this.flush().catch((error: unknown) => this.#warn(toOdbError(error).message));
     }
+    const listing = listMetadataRefs(this.repo, this.name);
+    listing.catch(() => {});
     const confirmed = await readConfirmed(this.directory, this.#key);
     for (const { store, infos } of journals) {
       if (store === this.#key) for (const info of infos) confirmed.set(info.oid, info);
     }
-    const unconfirmed = listCandidates(this, confirmed);
-    unconfirmed.catch(() => {});
+    // What waits for the store is not in it, whatever an earlier time has seen.
+    const queued = new Set((await this.queued()).map(({ oid }) => oid));
+    for (const oid of queued) confirmed.delete(oid);
     yield* confirmed.values();
-    const candidates = await unconfirmed;
+    const candidates = (await listing).filter(({ oid }) => !confirmed.has(oid) && !queued.has(oid));
     yield* await confirmCandidates(
       {
         repo: this.repo,
@@ -250,6 +257,14 @@ export class OdbSession implements Odb {
       open.push({ ...file, infos: file.infos.filter(({ oid }) => !confirmed.has(oid)) });
     }
     return open;
+  }
+
+  /** An object that was confirmed and is gone must not be named again. */
+  async #missed(oid: ObjectId): Promise<void> {
+    const info = (await readConfirmed(this.directory, this.#key)).get(oid);
+    if (info === undefined) return;
+    await this.forget([info]);
+    this.#warn(`object ${oid} was in the store of ODB "${this.name}" and is there no more: put it again`);
   }
 
   #warn(line: string): void {

@@ -7,12 +7,14 @@ import { OdbError } from "../errors.js";
 import type { Content } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
-import type { ConfigEntry } from "../repo/config.js";
-import type { Repository } from "../repo/git.js";
+import { type ConfigEntry, configCommand } from "../repo/config.js";
+import { openRepository, type Repository } from "../repo/git.js";
+import { listRefsCommand } from "../repo/update-ref.js";
 import type { ObjectStore, StoredObject } from "../store/store.js";
 import { type OdbConfig, readOdbConfig } from "./config.js";
 import { parseOdbName } from "./name.js";
 import { OdbSession } from "./odb.js";
+import { metadataPrefix } from "./refs.js";
 
 /** How to open an ODB. */
 export interface OpenOdbOptions {
@@ -57,8 +59,9 @@ export interface Odb extends AsyncDisposable {
 
   /** The store, opened on the first call. @throws OdbError config, when no URL is set */
   store(): Promise<ObjectStore>;
+  /** What turns out to be there no more is forgotten, so that `have` does not name it again. */
   stat(oid: ObjectId, options?: CallOptions): Promise<ObjectInfo | undefined>;
-  /** Not verified yet: `asRaw` and `asLoose` verify while they pass it on. */
+  /** As `stat`. Not verified yet: `asRaw` and `asLoose` verify while they pass it on. */
   get(oid: ObjectId, options?: CallOptions): Promise<StoredObject | undefined>;
   /** Puts the object into the repository's own object store. @returns false when the store does not have it */
   install(oid: ObjectId, options?: CallOptions): Promise<boolean>;
@@ -110,6 +113,28 @@ export async function openOdb(repo: Repository, name: string, options: OpenOdbOp
   const given = options.url === undefined ? config.urls : [options.url].flat();
   const urls = given.map((url) => absoluteUrl(url, repo));
   return new OdbSession(repo, config, urls, options);
+}
+
+/** Options of {@link openOdbHere}. */
+export interface OpenOdbHereOptions extends OpenOdbOptions {
+  /** `have` comes next: its refs are listed while the repository is looked for. */
+  readonly haveNext?: boolean;
+}
+
+/**
+ * Finds the repository and opens an ODB of it, for a command that lives for one question: the gits it needs run at the
+ * same time.
+ *
+ * @throws OdbError as `openRepository` and {@link openOdb}
+ */
+export async function openOdbHere(
+  name: string,
+  options: OpenOdbHereOptions = {},
+  cwd: string = process.cwd(),
+): Promise<Odb> {
+  const prefix = metadataPrefix(name);
+  const ahead = options.haveNext ? [configCommand, listRefsCommand(prefix)] : [configCommand];
+  return openOdb(await openRepository(cwd, { ahead }), name, options);
 }
 
 /** A relative path in the config means the same from everywhere: it starts at the top of the main work tree. */

@@ -17,9 +17,12 @@ export interface ConfigEntry {
   readonly scope: "repository" | "command" | "other";
 }
 
+/** The command of {@link readConfig}, for `openRepository` to start ahead. */
+export const configCommand: readonly string[] = ["config", "-z", "--includes", "--show-origin", "--list"];
+
 /** Everything git reads, included files too, in order. */
 export async function readConfig(repo: Repository): Promise<ConfigEntry[]> {
-  const { stdout } = await repo.run(["config", "-z", "--includes", "--show-origin", "--list"]);
+  const { stdout } = await repo.run(configCommand);
   const fields = stdout.toString().split("\0");
   const entries: ConfigEntry[] = [];
   // origin NUL key LF value NUL; a key that stands alone has no LF.

@@ -49,6 +49,15 @@ export interface Repository {
   start(args: readonly string[], options?: GitOptions): GitProcess;
 }
 
+/** Options of {@link openRepository}. */
+export interface OpenRepositoryOptions {
+  /**
+   * Commands that will be run next, by their arguments: they start at once, beside the search for the repository, and
+   * the first `run` of the same arguments gets what they said. A git process costs 3 to 5 ms to wait for.
+   */
+  readonly ahead?: readonly (readonly string[])[];
+}
+
 /**
  * Finds the repository with one `git rev-parse`, which honours GIT_DIR and its kin and works in a subfolder, a
  * linked worktree, a bare repository, and, with GIT_DIR set, outside of it (as during a clone).
@@ -57,7 +66,11 @@ export interface Repository {
  *
  * @throws OdbError config, when there is none
  */
-export async function openRepository(cwd: string = process.cwd()): Promise<Repository> {
+export async function openRepository(
+  cwd: string = process.cwd(),
+  options: OpenRepositoryOptions = {},
+): Promise<Repository> {
+  const ahead = startAhead(cwd, options.ahead ?? []);
   // A git that does not know --show-object-format (before 2.29) repeats it, and has SHA-1 only.
   const asked = ["--is-bare-repository", "--show-object-format", "--git-dir", "--git-common-dir"];
   const args = ["rev-parse", ...asked, "--git-path", "objects", "--show-cdup"];
@@ -68,7 +81,7 @@ export async function openRepository(cwd: string = process.cwd()): Promise<Repos
     throw new OdbError("unsupported", `${JSON.stringify(cwd)}: cannot work in a path that has a line break`);
   }
   const base = realpathSync(cwd);
-  return repository({
+  const places: Places = {
     gitDir: resolve(base, gitDir),
     commonDir: resolve(base, commonDir),
     objectsDir: resolve(base, objectsDir),
@@ -76,12 +89,26 @@ export async function openRepository(cwd: string = process.cwd()): Promise<Repos
     hash: parseFormat(format),
     // In the work tree: the way up to its top, maybe empty. In a bare repository git prints no line.
     ...(cdup !== undefined && { workTree: resolve(base, cdup) }),
-  });
+  };
+  return repository(places, ahead);
+}
+
+type Ahead = Map<string, Promise<GitOutput>>;
+
+function startAhead(cwd: string, commands: readonly (readonly string[])[]): Ahead {
+  const ahead: Ahead = new Map();
+  for (const args of commands) {
+    const running = runGit(args, { cwd });
+    // Outside of a repository they fail as the search does, which is what gets reported.
+    running.catch(() => {});
+    ahead.set(args.join("\0"), running);
+  }
+  return ahead;
 }
 
 type Places = Pick<Repository, "gitDir" | "commonDir" | "objectsDir" | "workTree" | "bare" | "hash">;
 
-function repository(places: Places): Repository {
+function repository(places: Places, ahead: Ahead): Repository {
   const { gitDir, workTree, objectsDir, commonDir } = places;
   const env: Record<string, string> = { GIT_DIR: gitDir };
   if (workTree !== undefined) env.GIT_WORK_TREE = workTree;
@@ -93,14 +120,20 @@ function repository(places: Places): Repository {
     cwd: options.cwd ?? workTree ?? gitDir,
     env: { ...env, ...options.env },
   });
+  const run: Repository["run"] = (args, options) => {
+    const key = args.join("\0");
+    const begun = options === undefined ? ahead.get(key) : undefined;
+    ahead.delete(key);
+    return begun ?? runGit(args, here(options));
+  };
   const runRecords: Repository["runRecords"] = (args, options = {}) =>
     gitRecords(args, options.separator ?? "\n", here(options));
   return {
     ...places,
     name: workTree ?? gitDir,
-    run: (args, options) => runGit(args, here(options)),
+    run,
     text: async (args, options) => {
-      const { stdout } = await runGit(args, here(options));
+      const { stdout } = await run(args, options);
       return stdout.toString().replace(/\n$/, "");
     },
     stream: (args, options) => streamGit(args, here(options)),

@@ -44,9 +44,14 @@ export interface Ref {
   readonly oid: ObjectId;
 }
 
+/** The command of {@link listRefs}, for `openRepository` to start ahead. */
+export function listRefsCommand(prefix: string): readonly string[] {
+  return ["for-each-ref", "--format=%(objectname) %(refname)", prefix];
+}
+
 /** Every ref below a prefix (`refs/odbs/magic/`), sorted by name. 100,000 of them take 50 ms. */
 export async function listRefs(repo: Repository, prefix: string): Promise<Ref[]> {
-  const text = await repo.text(["for-each-ref", "--format=%(objectname) %(refname)", prefix]);
+  const text = await repo.text(listRefsCommand(prefix));
   const refs: Ref[] = [];
   for (const line of text === "" ? [] : text.split("\n")) {
     const cut = line.indexOf(" ");

@@ -18,7 +18,7 @@ import { collect, contentOf, hashObject } from "../../src/object/content.js";
 import type { ObjectId } from "../../src/object/id.js";
 import type { ObjectInfo } from "../../src/object/info.js";
 import { readMetadata } from "../../src/odb/refs.js";
-import { type Odb, type OpenOdbOptions, openOdb } from "../../src/odb/session.js";
+import { type Odb, type OpenOdbOptions, openOdb, openOdbHere } from "../../src/odb/session.js";
 import { storeKey } from "../../src/odb/state.js";
 import { openRepository, type Repository } from "../../src/repo/git.js";
 import { asRaw } from "../../src/store/encoding.js";
@@ -153,6 +153,8 @@ describe("put, journal, refs", () => {
 
   it("puts 10,000 objects in parallel with a fixed number of processes", async () => {
     const { repo, open } = await setup();
+    // Not the disk is tested here: this git would sync each ref.
+    await repo.run(["config", "core.fsync", "none"]);
     const traced = join(tempDir(), "trace");
     process.env.GIT_TRACE = traced;
     const infos: ObjectInfo[] = [];
@@ -337,6 +339,38 @@ describe("have", () => {
     git(["update-ref", "-d", `refs/odbs/magic/${info.oid}`], { cwd: repo.gitDir });
     expect(await haveOf(odb)).toEqual([]);
     await odb.close();
+  });
+
+  it("stops naming what a get finds gone", async () => {
+    const { store, open } = await setup();
+    const lines: string[] = [];
+    await using odb = await open({ warn: (line) => lines.push(line) });
+    const info = await put(odb, "short-lived");
+    await odb.flush();
+    rmSync(objectIn(store, info.oid));
+    expect(await haveOf(odb)).toEqual([info.oid]);
+    expect(await odb.get(info.oid)).toBeUndefined();
+    expect([await haveOf(odb), lines.length]).toEqual([[], 1]);
+  });
+
+  it("finds repository and ODB at once, for one question", async () => {
+    const { repo, open } = await setup();
+    {
+      await using odb = await open();
+      await put(odb, "x");
+    }
+    const traced = join(tempDir(), "trace");
+    process.env.GIT_TRACE = traced;
+    try {
+      await using odb = await openOdbHere("magic", { haveNext: true }, repo.gitDir);
+      expect(await haveOf(odb)).toEqual([blob("x").info.oid]);
+    } finally {
+      delete process.env.GIT_TRACE;
+    }
+    expect(readFileSync(traced, "utf8").match(/trace: built-in:/g)).toHaveLength(3);
+    await expect(openOdbHere("magic", { haveNext: true }, tempDir())).rejects.toMatchObject({
+      code: "config",
+    });
   });
 });
 
