@@ -12,8 +12,16 @@ export interface Verb {
 
 /** In the order in which `git odb -h` lists them. */
 export const verbs: readonly Verb[] = [
+  verb("init", "connect this repository to a store", () => import("./init.js")),
+  verb("deinit", "take an ODB's settings out of this repository", () => import("./deinit.js")),
   verb("track", "keep the files of a pattern in an ODB", () => import("./track.js")),
   verb("untrack", "stop keeping the files of a pattern in an ODB", () => import("./untrack.js")),
+  verb("status", "show where the blobs of selected paths are", () => import("./status.js")),
+  verb("ls", "list the ODBs, or the objects of one", () => import("./ls.js")),
+  verb("put", "send objects of the repository to an ODB", () => import("./put.js")),
+  verb("get", "bring objects of an ODB into the repository", () => import("./get.js")),
+  verb("fsck", "check that the store has what git relies on", () => import("./fsck.js")),
+  verb("serve", "serve a bucket over HTTP", () => import("./serve.js")),
   verb("conformance", "test a helper or a store, case by case", () => import("./conformance.js")),
   verb("env", "print versions, settings and environment for a report", () => import("./env.js")),
   verb("completion", "print the completion script of a shell", () => import("./completion.js")),

@@ -45,7 +45,7 @@ export async function confirmCandidates(
   const found =
     candidates.length <= STAT_LIMIT
       ? await statAll(store, candidates, options)
-      : await listAll(store, candidates, options);
+      : await listAll(check, store, candidates, options);
   const seen = await agreeing(check, candidates, found);
   await addConfirmed(check.dir, check.key, seen);
   return seen;
@@ -69,13 +69,17 @@ async function statAll(
 }
 
 async function listAll(
+  check: CandidateCheck,
   store: ObjectStore,
   candidates: readonly MetadataRef[],
   options: CallOptions,
 ): Promise<Map<ObjectId, ObjectInfo>> {
   const wanted = new Set(candidates.map(({ oid }) => oid));
   const found = new Map<ObjectId, ObjectInfo>();
-  for await (const info of store.list(options)) if (wanted.has(info.oid)) found.set(info.oid, info);
+  const onBad = (_: ObjectId, error: Error) => check.warn(error.message);
+  for await (const info of store.list({ ...options, onBad })) {
+    if (wanted.has(info.oid)) found.set(info.oid, info);
+  }
   return found;
 }
 

@@ -10,6 +10,7 @@ import {
   unsetConfig,
 } from "../repo/config.js";
 import type { Repository } from "../repo/git.js";
+import { redact } from "../trace.js";
 import { type GetMode, type OdbConfig, readOdbConfig } from "./config.js";
 
 /** What {@link configureOdb} writes. */
@@ -42,10 +43,9 @@ export function helperCommand(kind: HelperKind, name: string): string {
 export async function configureOdb(repo: Repository, settings: OdbSettings): Promise<void> {
   const { name, urls, mode, get } = settings;
   const section = `odb.${name}`;
-  const present = (await readOwnConfig(repo)).get(name);
   const [command, other] =
     mode === "script" ? ["scriptCommand", "subprocessCommand"] : ["subprocessCommand", "scriptCommand"];
-  checkSameUrls(present, urls, name);
+  const present = await checkConfigurable(repo, name, urls);
   await setConfig(repo, `${section}.${command}`, helperCommand(settings.kind, name));
   await unsetConfig(repo, `${section}.${other}`);
   if (present === undefined || present.urls.length === 0) {
@@ -56,20 +56,31 @@ export async function configureOdb(repo: Repository, settings: OdbSettings): Pro
   await adjustThreshold(repo);
 }
 
+/**
+ * Looks whether the ODB may get these URLs, before anything is done with them.
+ *
+ * @returns its settings as they are now
+ * @throws OdbError conflict, when it has other URLs
+ */
+export async function checkConfigurable(
+  repo: Repository,
+  name: string,
+  urls: readonly string[],
+): Promise<OdbConfig | undefined> {
+  const present = (await readOwnConfig(repo)).get(name);
+  const found = present?.urls ?? [];
+  if (present === undefined || found.length === 0 || found.join("\n") === urls.join("\n")) return present;
+  throw new OdbError(
+    "conflict",
+    `ODB "${name}" has the URL ${found.map(redact).join(" ")} already: run "git odb deinit ${name}" first to give it another`,
+  );
+}
+
 /** Removes every setting of the ODB. @returns whether there was one */
 export async function unconfigureOdb(repo: Repository, name: string): Promise<boolean> {
   const removed = await removeConfigSection(repo, `odb.${name}`);
   if (removed) await adjustThreshold(repo);
   return removed;
-}
-
-function checkSameUrls(present: OdbConfig | undefined, urls: readonly string[], name: string): void {
-  if (present === undefined || present.urls.length === 0) return;
-  if (present.urls.length === urls.length && present.urls.every((url, index) => url === urls[index])) return;
-  throw new OdbError(
-    "conflict",
-    `ODB "${name}" has the URL ${present.urls.join(" ")} already: run "git odb deinit ${name}" first to give it another`,
-  );
 }
 
 /** The ODBs as the repository's own config has them: the user's and the command line's left out. */

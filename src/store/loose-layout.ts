@@ -1,6 +1,7 @@
 /** The loose layout: git's own loose objects under `objects/<aa>/<rest>`, as any git and any web server has them. */
 
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
+import { OdbError } from "../errors.js";
 import { type Content, collect, type SourceObject, verified } from "../object/content.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
@@ -57,7 +58,16 @@ export function looseStore(bucket: Bucket, layout: LayoutOptions = {}): ObjectSt
     },
 
     async *list(options) {
-      yield* inParallel(looseIds(bucket, options), LIST_CONCURRENCY, (oid) => store.stat(oid, options));
+      const stat = async (oid: ObjectId) => {
+        try {
+          return await store.stat(oid, options);
+        } catch (error) {
+          if (!options?.onBad || !(error instanceof OdbError) || error.code !== "integrity") throw error;
+          options.onBad(oid, error);
+          return undefined;
+        }
+      };
+      yield* inParallel(looseIds(bucket, options), LIST_CONCURRENCY, stat);
     },
 
     close: () => bucket.close(),

@@ -1,6 +1,7 @@
 /** The object store: git objects by id, whatever they lie in. */
 
 import type { CallOptions } from "../bucket/bucket.js";
+import type { OdbError } from "../errors.js";
 import type { Content, SourceObject } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
@@ -15,6 +16,12 @@ export interface StoredObject {
   readonly encoding: "raw" | "loose";
   /** Must be consumed, or begun and left (`break` in a `for await`): a file or a connection waits behind it. */
   readonly content: Content;
+}
+
+/** Options of {@link ObjectStore.list}. */
+export interface StoreListOptions extends CallOptions {
+  /** Told of an object that is left out of the list because it is broken. */
+  readonly onBad?: (oid: ObjectId, error: OdbError) => void;
 }
 
 /** Git objects by id. Absent is `undefined`; failures are OdbErrors as of Bucket, and `integrity`. */
@@ -48,8 +55,12 @@ export interface ObjectStore {
    */
   verify(oid: ObjectId, options?: CallOptions): Promise<ObjectInfo | undefined>;
 
-  /** Every object, each once, in no promised order. */
-  list(options?: CallOptions): AsyncIterable<ObjectInfo>;
+  /**
+   * Every object, each once, in no promised order.
+   *
+   * @throws OdbError integrity, for an object whose size and type cannot be read, unless `onBad` takes it
+   */
+  list(options?: StoreListOptions): AsyncIterable<ObjectInfo>;
 
   /** Ends connections. Nothing may be called afterwards. */
   close(): Promise<void>;

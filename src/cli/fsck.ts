@@ -1,0 +1,121 @@
+/** `git odb fsck`: are the objects that git may rely on in the store, and are they what they should be? */
+
+import type { Command } from "commander";
+import { OdbError, toOdbError } from "../errors.js";
+import type { ObjectId } from "../object/id.js";
+import type { ObjectInfo } from "../object/info.js";
+import { readOdbConfig, requireOdbConfig } from "../odb/config.js";
+import { readMetadata } from "../odb/refs.js";
+import type { Odb } from "../odb/session.js";
+import { openRepository } from "../repo/git.js";
+import { asRaw } from "../store/encoding.js";
+import type { ObjectStore } from "../store/store.js";
+import type { Context, OutputOptions } from "./context.js";
+import { withOdb } from "./odb.js";
+import { addOutputOptions } from "./verb.js";
+
+interface Options extends OutputOptions {
+  readonly store?: boolean;
+}
+
+export function define(command: Command, context: Context): void {
+  command
+    .argument("[name...]", "only these ODBs")
+    .option("--store", "read and hash every object of the store, too");
+  addOutputOptions(command).action((names: string[], options: Options) => fsck(names, options, context));
+}
+
+async function fsck(names: readonly string[], options: Options, context: Context): Promise<void> {
+  const repo = await openRepository();
+  const all = names.length > 0 ? names : [...(await readOdbConfig(repo)).keys()];
+  if (all.length === 0)
+    throw new OdbError("config", `${repo.name} has no ODB: run "git odb init <name> <url>"`);
+  for (const name of all) await requireOdbConfig(repo, name);
+  for (const name of all) {
+    const { checked, bad } = await withOdb(repo, name, context, (odb) => check(odb, options, context));
+    context.note(`ODB ${name}: ${checked} objects checked, ${bad} bad`, options);
+    if (bad > 0) process.exitCode = 1;
+  }
+}
+
+/** What is wrong with an object, or undefined. */
+type Check = (store: ObjectStore, oid: ObjectId, told?: ObjectInfo) => Promise<string | undefined>;
+
+async function check(
+  odb: Odb,
+  options: Options,
+  context: Context,
+): Promise<{ checked: number; bad: number }> {
+  const store = await odb.store();
+  const { signal } = context;
+  const { infos, refused } = await readMetadata(odb.repo, odb.name);
+  for (const line of refused) await context.print(`bad ref: ${line}\n`);
+  const progress = context.progress(`Checking ${odb.name}`, undefined, options);
+  const look: Check = options.store
+    ? (...args) => readWhole(...args, context)
+    : (...args) => stat(...args, context);
+  const seen = new Set<ObjectId>();
+  let bad = refused.length;
+  const judge = async (oid: ObjectId, told?: ObjectInfo) => {
+    signal.throwIfAborted();
+    seen.add(oid);
+    const fault = await look(store, oid, told);
+    progress.add(1, options.store ? (told?.size ?? 0) : 0);
+    if (fault === undefined) return;
+    bad += 1;
+    await context.print(`${fault}\n`);
+    // git must not be told again that it may rely on this one.
+    if (told && infos.has(oid)) await odb.forget([told]);
+  };
+  for (const [oid, told] of infos) await judge(oid, told);
+  if (options.store) {
+    const broken: ObjectId[] = [];
+    for await (const info of store.list({ signal, onBad: (oid) => broken.push(oid) })) {
+      if (!seen.has(info.oid)) await judge(info.oid, info);
+    }
+    for (const oid of broken) if (!seen.has(oid)) await judge(oid);
+  }
+  progress.finish();
+  return { checked: seen.size, bad };
+}
+
+async function stat(
+  store: ObjectStore,
+  oid: ObjectId,
+  told: ObjectInfo | undefined,
+  context: Context,
+): Promise<string | undefined> {
+  const found = await store.stat(oid, { signal: context.signal }).catch(onlyIntegrity);
+  if (found instanceof OdbError) return `bad ${oid}: ${found.message}`;
+  if (found === undefined) return `missing ${oid}: not in ${store.name}`;
+  return differs(found, told);
+}
+
+async function readWhole(
+  store: ObjectStore,
+  oid: ObjectId,
+  told: ObjectInfo | undefined,
+  context: Context,
+): Promise<string | undefined> {
+  try {
+    const stored = await store.get(oid, { signal: context.signal });
+    if (stored === undefined) return `missing ${oid}: not in ${store.name}`;
+    // asRaw hashes what passes, and throws at the end.
+    for await (const _ of asRaw(stored)) context.signal.throwIfAborted();
+    return differs(stored.info, told);
+  } catch (error) {
+    return `bad ${oid}: ${onlyIntegrity(error).message}`;
+  }
+}
+
+function differs(found: ObjectInfo, told: ObjectInfo | undefined): string | undefined {
+  if (!told || (found.size === told.size && found.type === told.type)) return undefined;
+  return `bad ${found.oid}: a ${found.type} of ${found.size} bytes, but its metadata say a ${told.type} of ${told.size}`;
+}
+
+/** Wrong bytes are a finding; a store that does not answer is not. */
+function onlyIntegrity(error: unknown): OdbError {
+  const failure = toOdbError(error);
+  if (failure.code === "integrity") return failure;
+  throw failure;
+}

@@ -1,0 +1,105 @@
+/** `git odb init <name> <url>…`: makes a store ready and writes the ODB's settings into this repository. */
+
+import { pathToFileURL } from "node:url";
+import { type Command, Option } from "commander";
+import { openBucket } from "../bucket/open.js";
+import { parseBucketUrl } from "../bucket/url.js";
+import { OdbError } from "../errors.js";
+import type { GetMode } from "../odb/config.js";
+import { parseOdbName } from "../odb/name.js";
+import { checkConfigurable, configureOdb, type HelperKind, helperCommand } from "../odb/setup.js";
+import { gitCredentials } from "../repo/credential.js";
+import { openRepository, type Repository } from "../repo/git.js";
+import { initBucket, isBareRepository, readSettings } from "../store/settings.js";
+import type { Context, OutputOptions } from "./context.js";
+import { findOnPath } from "./path.js";
+
+interface Options extends OutputOptions {
+  readonly script?: boolean;
+  readonly get?: GetMode;
+  readonly check: boolean;
+}
+
+export function define(command: Command, context: Context): void {
+  command
+    .argument("<name>", "the ODB: letters, digits, - and _")
+    .argument("<url...>", "a path, file://, http(s):// or s3:// URL; several make a tiered store")
+    .option("--script", "one helper process for each object, instead of one for each git command")
+    .addOption(new Option("--get <kind>", "how git gets objects").choices(["git", "raw", "direct"]))
+    .option("--no-check", "write the settings without a look at the store")
+    .option("-q, --quiet", "say nothing but errors and warnings")
+    .action((name: string, urls: string[], options: Options) => init(name, urls, options, context));
+}
+
+async function init(
+  name: string,
+  urls: readonly string[],
+  options: Options,
+  context: Context,
+): Promise<void> {
+  parseOdbName(name);
+  const repo = await openRepository();
+  const stores = urls.map(normalize);
+  const given = stores.map(({ url }) => url);
+  await checkConfigurable(repo, name, given);
+  if (options.check) for (const { url } of stores) await initStore(url, repo, options, context);
+  const kind = helperKindOf(stores.map((store) => store.kind));
+  const mode = options.script ? "script" : "subprocess";
+  await configureOdb(repo, { name, urls: given, kind, mode, get: options.get });
+  const helper = helperCommand(kind, name);
+  context.note(`ODB ${name}: ${stores.map(({ shown }) => shown).join(", ")}, by "${helper}"`, options);
+  const program = helper.split(" ", 1)[0] ?? "";
+  if (findOnPath(program) === undefined) {
+    context.warn(
+      `${program} is not on PATH, where git looks for it: run "npm install -g git-odb", or mend PATH`,
+    );
+  }
+  context.note(`Next: git odb track ${name} '<pattern>'`, options);
+}
+
+/** A store as the user named it, made fit for a config that is read from any folder. */
+interface NamedStore {
+  readonly url: string;
+  readonly kind: HelperKind;
+  /** Without its query. */
+  readonly shown: string;
+}
+
+/** @throws OdbError invalid, for what is no bucket URL, or has a user name or password in it */
+function normalize(url: string): NamedStore {
+  const location = parseBucketUrl(url);
+  if (location.kind === "memory") throw new OdbError("invalid", `${url}: a store in memory would not last`);
+  if (location.kind !== "file") return { url, kind: location.kind, shown: location.name };
+  const { href } = pathToFileURL(location.path);
+  const query = location.layout === undefined ? "" : `?layout=${location.layout}`;
+  return { url: href + query, kind: "file", shown: href };
+}
+
+/** The helpers differ in what they load; each can do what those before it can. */
+function helperKindOf(kinds: readonly HelperKind[]): HelperKind {
+  return (["s3", "http"] as const).find((kind) => kinds.includes(kind)) ?? "file";
+}
+
+/** Makes the bucket say what it holds, where it lets us; a bucket that others keep is left as it is. */
+async function initStore(url: string, repo: Repository, options: Options, context: Context): Promise<void> {
+  const { layout = "raw" } = parseBucketUrl(url);
+  if (layout === "list") return;
+  if (layout !== "raw" && layout !== "loose") {
+    throw new OdbError("invalid", `${url}: layout=${layout} should be raw, loose or list`);
+  }
+  const call = { signal: context.signal };
+  const bucket = await openBucket(url, { credentials: gitCredentials(repo) });
+  try {
+    await bucket.create?.(call);
+    const found = await readSettings(bucket, call);
+    if (found === undefined && (await isBareRepository(bucket, call))) return;
+    const settings = { layout: found?.layout ?? layout, hash: repo.hash, kind: found?.kind ?? "store" };
+    await initBucket(bucket, settings, call).catch((error: unknown) => {
+      // It was read just now: only writing is not for us.
+      if (!(error instanceof OdbError && ["denied", "unsupported"].includes(error.code))) throw error;
+      context.note(`${bucket.name} takes no objects from here (${error.message}): it is read only`, options);
+    });
+  } finally {
+    await bucket.close();
+  }
+}

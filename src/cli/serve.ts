@@ -1,0 +1,98 @@
+/** `git odb serve <url>`: serves a bucket over HTTP until it is interrupted. */
+
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { openBucket } from "../bucket/open.js";
+import { OdbError, toOdbError } from "../errors.js";
+import { parseCredentials } from "../serve/access.js";
+import { type RequestLog, serveBucket } from "../serve/server.js";
+import type { Context } from "./context.js";
+
+interface Options {
+  readonly listen: string;
+  readonly port: string;
+  readonly tokenFile?: string;
+  readonly basicFile?: string;
+  readonly hostName?: string[];
+  readonly readOnly?: boolean;
+  readonly allowDelete?: boolean;
+  readonly tlsKey?: string;
+  readonly tlsCert?: string;
+  readonly quiet?: boolean;
+}
+
+export function define(command: Command, context: Context): void {
+  command
+    .argument("<url>", "the bucket: a path, file:// or s3:// URL")
+    .option("--listen <address>", "where to listen; anything but this machine needs credentials", "127.0.0.1")
+    .option("--port <number>", "0 takes a free one", "8080")
+    .option("--token-file <file>", "accept the bearer tokens in this file, one a line")
+    .option("--basic-file <file>", "accept the users in this file, a <user>:<password> a line")
+    .option("--host-name <name...>", "other names that clients know this server by")
+    .option("--read-only", "refuse whatever changes the bucket")
+    .option("--allow-delete", "let clients delete; needs credentials")
+    .option("--tls-key <file>", "private key (PEM); serves https")
+    .option("--tls-cert <file>", "certificate chain (PEM)")
+    .option("-q, --quiet", "do not log requests on standard error")
+    .action((url: string, options: Options) => serve(url, options, context));
+}
+
+async function serve(url: string, options: Options, context: Context): Promise<void> {
+  const { listen, hostName = [], readOnly = false, allowDelete = false } = options;
+  const tls = await readTls(options);
+  const credentials = [
+    ...(await readCredentials(options.tokenFile, "bearer")),
+    ...(await readCredentials(options.basicFile, "basic")),
+  ];
+  const bucket = await openBucket(url);
+  try {
+    await using server = await serveBucket(bucket, {
+      host: listen,
+      port: parsePort(options.port),
+      credentials,
+      hostNames: hostName,
+      readOnly,
+      allowDelete,
+      ...(tls && { tls }),
+      ...(!options.quiet && { log: (line: RequestLog) => context.note(formatLog(line), options) }),
+    });
+    await context.print(`${server.url}\n`);
+    if (!context.signal.aborted) await once(context.signal, "abort");
+  } finally {
+    await bucket.close();
+  }
+}
+
+function parsePort(text: string): number {
+  const port = /^[0-9]{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (port <= 65535) return port;
+  throw new OdbError("invalid", `--port=${text}: expected a number from 0 to 65535`);
+}
+
+async function readCredentials(file: string | undefined, kind: "bearer" | "basic") {
+  if (file === undefined) return [];
+  const credentials = parseCredentials((await readOptionFile(file)).toString(), file);
+  if (credentials.every((credential) => credential.kind === kind)) return credentials;
+  const expected = kind === "bearer" ? "a token without a colon" : "<user>:<password>";
+  throw new OdbError("config", `${file}: every line should be ${expected}`);
+}
+
+async function readTls({ tlsKey, tlsCert }: Options) {
+  if (tlsKey === undefined && tlsCert === undefined) return undefined;
+  if (tlsKey === undefined || tlsCert === undefined) {
+    throw new OdbError("invalid", "TLS needs both --tls-key and --tls-cert");
+  }
+  return { key: await readOptionFile(tlsKey), cert: await readOptionFile(tlsCert) };
+}
+
+async function readOptionFile(file: string): Promise<Buffer> {
+  return await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") throw new OdbError("config", `${file}: no such file`, { cause: error });
+    throw toOdbError(error, file);
+  });
+}
+
+function formatLog({ remote, method, target, status, milliseconds, error }: RequestLog): string {
+  return `${remote} ${method} ${target} ${status || "-"} ${milliseconds} ms${error ? ` (${error.message})` : ""}`;
+}
