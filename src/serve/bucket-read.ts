@@ -1,7 +1,8 @@
 /** The reading half of the bucket dialect: GET and HEAD of a key, and the listing (docs/http-dialect.md). */
 
 import type { Bucket, Entry } from "../bucket/bucket.js";
-import { checkKey, checkPrefix } from "../bucket/keys.js";
+import { checkPrefix, KEY_LIMIT } from "../bucket/keys.js";
+import { OdbError } from "../errors.js";
 import type { ByteRange } from "../object/content.js";
 import { type Answer, parsing, textAnswer } from "./answer.js";
 import { failedReadCondition, formatEtag, hasReadCondition, requestedRange } from "./conditions.js";
@@ -71,7 +72,10 @@ function parsePage(query: URLSearchParams): { prefix: string; after: string | un
   const prefix = query.get("prefix") ?? "";
   checkPrefix(prefix);
   const after = query.get("after") || undefined;
-  if (after !== undefined) checkKey(after);
+  // It need not be a key: it is only compared.
+  if (after !== undefined && Buffer.byteLength(after) > KEY_LIMIT) {
+    throw new OdbError("invalid", `after= takes at most ${KEY_LIMIT} bytes`);
+  }
   const limit = /^[1-9]\d*$/.test(query.get("limit") ?? "") ? Number(query.get("limit")) : PAGE;
   return { prefix, after, limit: Math.min(limit, PAGE) };
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Bucket } from "../../src/bucket/bucket.js";
 import { fileBucket } from "../../src/bucket/file.js";
@@ -129,6 +130,25 @@ test("the layout is the bucket's: raw refuses a tree, loose takes it, a change i
   expect(await (await get()).text()).toBe(`${oid} 0 tree\n`);
   expect((await upload({ sha1: oid, size: 0, type: "tree", delete: 1 })).status).toBe(204);
   expect(await (await get()).text()).toBe("");
+});
+
+test("a packed object is served, and cannot be deleted out of its pack", async () => {
+  const repo = tempRepo();
+  const blob = git(["hash-object", "-w", "--stdin"], { cwd: repo, input: "packed\n" });
+  git(["update-ref", "refs/tags/t", blob], { cwd: repo });
+  git(["repack", "-adq"], { cwd: repo });
+  git(["clone", "-q", "--bare", repo, join(dir, "x")]);
+  await using own = await serveBucket(fileBucket(join(dir, "x")), {
+    credentials: [{ kind: "bearer", token: "t" }],
+    allowDelete: true,
+  });
+  const got = await fetch(`${own.url}/list/?sha1=${blob}`, { headers });
+  expect(await got.text()).toBe("packed\n");
+  const gone = await fetch(`${own.url}/upload/?sha1=${blob}&size=7&type=blob&delete=1`, {
+    method: "POST",
+    headers,
+  });
+  expect([gone.status, await gone.text()]).toEqual([409, `object ${blob} lies in a pack and stays\n`]);
 });
 
 test("ids that are none are refused", async () => {
