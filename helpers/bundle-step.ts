@@ -1,0 +1,99 @@
+/** The restartable clone: what `refs/odbs/<name>/bundle` points to is downloaded and unbundled, once a ref value. */
+
+import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { isTransient, OdbError, toOdbError } from "../src/errors.js";
+import type { Odb } from "../src/odb/session.js";
+import { download, ifAbsent } from "./download.js";
+
+/** A blob that names a bundle is no larger than any metadata blob may be. */
+const REF_BLOB_LIMIT = 4096;
+
+/** After a failure that may pass, the next try waits this long: helpers start often. In milliseconds. */
+const RETRY_AFTER = 60_000;
+
+/** A folder left by a process that was killed counts as abandoned after this long without a change. In milliseconds. */
+const ABANDONED_AFTER = 10 * 60_000;
+
+/**
+ * Downloads and unbundles, if there is a bundle ref whose value has not been dealt with. A bundle only saves work: what
+ * goes wrong is told, and git fetches the objects itself.
+ *
+ * A download that breaks off goes on where it stopped at a later run. A bundle that is refused (wrong bytes, no http
+ * URL, too large) is not tried again until the ref changes.
+ */
+export async function runBundleStep(odb: Odb, warn: (line: string) => void): Promise<void> {
+  const ref = `refs/odbs/${odb.name}/bundle`;
+  const value = await odb.repo.text(["rev-parse", "--quiet", "--verify", ref], { okStatus: [0, 1] });
+  const mark = join(odb.directory, "bundle");
+  if (value === "" || (await isDealtWith(mark, value))) return;
+  const folder = `${mark}.download`;
+  if (!(await claim(folder))) return;
+  try {
+    await fetchBundle(odb, value, folder, warn);
+    await writeFile(mark, `${value} done\n`);
+    await rm(folder, { recursive: true, force: true });
+  } catch (cause) {
+    const error = toOdbError(cause);
+    const again = isTransient(error) || error.code === "aborted";
+    warn(`bundle of ODB "${odb.name}": ${error.message}${again ? "; a later run goes on with it" : ""}`);
+    await writeFile(mark, `${value} ${again ? `failed ${Date.now()}` : "refused"}\n`);
+    if (!again) await rm(folder, { recursive: true, force: true });
+  } finally {
+    await rm(join(folder, "claimed"), { force: true });
+  }
+}
+
+/** The URL in a bundle ref's blob: `bundle url: <url>` LF. @throws OdbError invalid, unless it is plain http(s) */
+export function parseBundleBlob(text: string): string {
+  const written = /^bundle url: (\S+)\n?$/.exec(text)?.[1];
+  const url = written !== undefined && URL.canParse(written) ? new URL(written) : undefined;
+  if (url === undefined) throw new OdbError("invalid", 'its blob does not say "bundle url: <url>"');
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw new OdbError("invalid", `${url.protocol} URLs are not followed: only http and https`);
+  }
+  if (url.username !== "" || url.password !== "") throw new OdbError("invalid", "its URL holds a credential");
+  return url.href;
+}
+
+async function isDealtWith(mark: string, value: string): Promise<boolean> {
+  const text = await readFile(mark, "utf8").catch(ifAbsent(""));
+  const [seen, state, time] = text.trim().split(" ");
+  if (seen !== value) return false;
+  return state !== "failed" || Date.now() - Number(time) < RETRY_AFTER;
+}
+
+/** One process at a time; another one does without the bundle. */
+async function claim(folder: string): Promise<boolean> {
+  await mkdir(folder, { recursive: true });
+  const file = join(folder, "claimed");
+  const held = await stat(file).catch(ifAbsent(undefined));
+  if (held && Date.now() - held.mtimeMs > ABANDONED_AFTER) await rm(file, { force: true });
+  try {
+    await writeFile(file, `${process.pid}\n`, { flag: "wx" });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw toOdbError(error);
+  }
+}
+
+async function fetchBundle(
+  odb: Odb,
+  value: string,
+  folder: string,
+  warn: (line: string) => void,
+): Promise<void> {
+  const size = Number(await odb.repo.text(["cat-file", "-s", value]));
+  if (size > REF_BLOB_LIMIT) throw new OdbError("invalid", `its blob is larger than ${REF_BLOB_LIMIT} bytes`);
+  const url = parseBundleBlob((await odb.repo.run(["cat-file", "blob", value])).stdout.toString());
+  warn(`fetching bundle ${url}`);
+  const file = await download(url, folder);
+  try {
+    // unbundle indexes the pack, which proves every object's bytes; verify, that nothing is missing beneath it.
+    await odb.repo.run(["bundle", "verify", file]);
+    await odb.repo.run(["bundle", "unbundle", file]);
+  } catch (error) {
+    throw new OdbError("integrity", `${url}: ${toOdbError(error).message}`, { cause: error });
+  }
+}

@@ -1,0 +1,109 @@
+/** A helper from its command line to its exit code. */
+
+import { type OdbHandler, serveProcess, serveScript } from "../protocol/index.js";
+import { exitCodeOf, OdbError, toOdbError } from "../src/errors.js";
+import type { Odb } from "../src/odb/session.js";
+import { type HelperArguments, helperUsage, parseHelperArguments } from "./arguments.js";
+import { brokenHandler, type StoreHandlerOptions, storeHandler } from "./store-handler.js";
+
+/** What one helper differs in from the others. */
+export interface HelperKind {
+  /** Its file name. */
+  readonly command: string;
+  /** The schemes of its URLs; `file` takes plain paths too. None: it needs no URL. */
+  readonly schemes: readonly string[];
+  /** For `-h`: what a URL looks like. */
+  readonly urls: string;
+  /** What it does with an ODB. Default: {@link storeHandler}. */
+  readonly handler?: (odb: Odb, options: StoreHandlerOptions) => OdbHandler;
+}
+
+/** Runs to the end of git's command (or of one instruction) and sets `process.exitCode`; never throws. */
+export async function runHelper(
+  kind: HelperKind,
+  argv: readonly string[] = process.argv.slice(2),
+): Promise<void> {
+  // Also for what our own children start.
+  process.env.GIT_NO_EXTERNAL_ODB = "1";
+  const tell = (line: string) => void process.stderr.write(`${kind.command}: ${line}\n`);
+  try {
+    const args = parseHelperArguments(argv);
+    if (args.help) process.stdout.write(helperUsage(kind.command, kind.urls));
+    else await serve(kind, args, tell);
+  } catch (cause) {
+    const error = toOdbError(cause);
+    // git is gone: nobody asks.
+    if (error.code !== "aborted") tell(error.message);
+    if (error.code === "bug" && process.env.GIT_ODB_TRACE) tell(String(error.stack));
+    process.exitCode = exitCodeOf(error);
+  }
+}
+
+type Tell = (line: string) => void;
+
+interface Opened {
+  readonly handler: OdbHandler;
+  readonly get: "git" | "raw" | "direct";
+}
+
+async function serve(kind: HelperKind, args: HelperArguments, tell: Tell): Promise<void> {
+  const script = args.instruction.length > 0;
+  const { handler, get } = await open(kind, args, tell);
+  closeOnSignal(handler);
+  const ends = { input: process.stdin, output: process.stdout, get };
+  if (script) {
+    process.exitCode = await serveScript(handler, args.instruction, { ...ends, stderr: process.stderr });
+  } else {
+    await serveProcess(handler, {
+      ...ends,
+      onFailure: ({ command, error }) => tell(`${command}: ${error.message}`),
+    });
+  }
+}
+
+/**
+ * Opens the ODB. A failure is answered to each command instead of ending the helper: at a helper that does not shake
+ * hands that git dies, though it could go on with what it has.
+ */
+async function open(kind: HelperKind, args: HelperArguments, warn: Tell): Promise<Opened> {
+  try {
+    const [{ openRepository }, { openOdb }] = await Promise.all([
+      import("../src/repo/git.js"),
+      import("../src/odb/session.js"),
+    ]);
+    const repo = await openRepository();
+    const { url, name } = args;
+    const odb = await openOdb(repo, name, { warn, ...(url !== undefined && { url }) });
+    checkScheme(kind, name, odb.urls);
+    const keepRefused = args.instruction.length > 0;
+    const handler = (kind.handler ?? storeHandler)(odb, { keepRefused, warn });
+    return { handler, get: kind.handler ? "git" : odb.config.get };
+  } catch (error) {
+    return { handler: brokenHandler(toOdbError(error)), get: "git" };
+  }
+}
+
+function checkScheme(kind: HelperKind, name: string, urls: readonly string[]): void {
+  const [url] = urls;
+  if (url === undefined || kind.schemes.length === 0) return;
+  const scheme = /^([A-Za-z][A-Za-z0-9+.-]+):/.exec(url)?.[1]?.toLowerCase() ?? "file";
+  if (kind.schemes.includes(scheme)) return;
+  const right = scheme === "https" ? "http" : scheme;
+  throw new OdbError(
+    "config",
+    `ODB "${name}" has a ${scheme} URL, which this helper does not serve: use git-odb-helper-${right} --name ${name}`,
+  );
+}
+
+/** git may end a helper without waiting for it: what is held back is written now. */
+function closeOnSignal(handler: OdbHandler): void {
+  const numbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+  for (const [signal, number] of Object.entries(numbers)) {
+    process.once(signal, () => {
+      const closing = Promise.resolve(handler.close?.());
+      void closing
+        .catch((error: unknown) => process.stderr.write(`${toOdbError(error).message}\n`))
+        .finally(() => process.exit(128 + number));
+    });
+  }
+}
