@@ -252,8 +252,9 @@ describe("the session", () => {
     await say("command=have", null);
     let count = 0;
     for await (const packet of reader.readContent()) {
-      expect(packet.at(-1)).toBe(0x0a);
-      count += packet.toString().split("\n").length - 1;
+      const held = packet.toString().split("\n");
+      expect(held.every((line) => /^[0-9a-f]{40} \d+ blob$/.test(line))).toBe(true);
+      count += held.length;
     }
     expect(count).toBe(5000);
     expect(await lines()).toEqual(["status=success"]);
