@@ -6,6 +6,7 @@ import { fileBucket } from "../../src/bucket/file.js";
 import { hashObject, sourceOf } from "../../src/object/content.js";
 import { parseObjectId } from "../../src/object/id.js";
 import { type RunningServer, serveBucket } from "../../src/serve/server.js";
+import { looseKey } from "../../src/store/loose-layout.js";
 import { rawKey } from "../../src/store/raw-layout.js";
 import { initBucket } from "../../src/store/settings.js";
 import { git, gitBytes, tempRepo } from "../support/git.js";
@@ -149,6 +150,18 @@ test("a packed object is served, and cannot be deleted out of its pack", async (
     headers,
   });
   expect([gone.status, await gone.text()]).toEqual([409, `object ${blob} lies in a pack and stays\n`]);
+});
+
+test("an object that is no loose object any more is left out of the listing, and refused", async () => {
+  const settings = { version: 1, layout: "loose", hash: "sha1", kind: "store" };
+  await fetch(`${server.url}/git-odb.json`, { method: "PUT", headers, body: JSON.stringify(settings) });
+  const [good, bad] = ["good", "bad"].map((text) => hashObject("blob", Buffer.from(text)));
+  await upload({ sha1: String(good), size: 4, type: "blob" }, "good");
+  await upload({ sha1: String(bad), size: 3, type: "blob" }, "bad");
+  await bucket.write(looseKey(parseObjectId(String(bad))), sourceOf(Buffer.from("rubbish")));
+  expect(await (await get()).text()).toBe(`${good} 4 blob\n`);
+  expect((await get(`?sha1=${bad}`)).status).toBe(422);
+  expect((await get(`?sha1=${bad}&verify=1`, "HEAD")).status).toBe(422);
 });
 
 test("ids that are none are refused", async () => {
