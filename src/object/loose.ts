@@ -27,7 +27,7 @@ export function looseHeader(info: LooseHeader): Buffer {
 
 /** The loose form of an object whose content is in memory. */
 export function deflateLoose(type: ObjectType, content: Uint8Array, level = 1): Buffer {
-  return deflateSync(Buffer.concat([looseHeader({ type, size: content.length }), content]), { level });
+  return deflateAtOnce(Buffer.concat([looseHeader({ type, size: content.length }), content]), level);
 }
 
 /**
@@ -57,7 +57,7 @@ export async function* deflated(head: readonly Uint8Array[], content: Content): 
       next = await iterator.next();
     }
     if (next.done) {
-      yield deflateSync(Buffer.concat(chunks), { level: 1 });
+      yield deflateAtOnce(Buffer.concat(chunks), 1);
       return;
     }
     const sample = held > 4096 ? Buffer.concat(chunks.slice(head.length)) : next.value;
@@ -189,6 +189,12 @@ async function* exactly(
   } finally {
     await rest.return();
   }
+}
+
+/** With room for the whole result in one buffer: zlib's usual 16 KiB cost a small object 3 of 9 µs. */
+function deflateAtOnce(bytes: Uint8Array, level: number): Buffer {
+  const room = bytes.length + (bytes.length >> 8) + 64;
+  return deflateSync(bytes, { level, chunkSize: Math.min(CHUNK, room) });
 }
 
 /** Feeds `input` to a zlib stream and yields what comes out; an error on either side ends both. */

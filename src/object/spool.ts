@@ -13,6 +13,11 @@ export interface SpoolOptions {
   readonly directory?: string;
   /** In bytes; more than this goes to a file. Default 1 MiB. */
   readonly memoryLimit?: number;
+  /**
+   * Bring the file to disk while it grows, for a receiver that will sync it: what is left to do then is little,
+   * and hashing and writing to disk go on side by side.
+   */
+  readonly sync?: boolean;
   /** Sees every byte once, in order, before the spool is complete; what it throws ends the spool. */
   readonly inspect?: (chunk: Uint8Array) => void;
   /** Ends the spool with an `aborted` error. */
@@ -26,6 +31,9 @@ export interface Spooled extends Source, AsyncDisposable {
 }
 
 const MiB = 1024 * 1024;
+
+/** With `sync`, the file is brought to disk in steps of this size. */
+const SYNC_STEP = 32 * MiB;
 
 /** Chunks handed out of a file: large enough for one hash call and one pipe write each. */
 const READ_CHUNK = 512 * 1024;
@@ -93,13 +101,27 @@ async function createSpoolFile(options: SpoolOptions): Promise<SpoolFile> {
   let filled = 0;
   let size = 0;
   let writing: Promise<void> = Promise.resolve();
+  let syncing: Promise<void> | undefined;
+  let synced = 0;
 
+  /** One at a time; a failure to sync shows again when the receiver syncs. */
+  const syncBeside = () => {
+    if (!options.sync || syncing !== undefined || size - synced < SYNC_STEP) return;
+    synced = size;
+    syncing = handle.datasync().then(
+      () => {
+        syncing = undefined;
+      },
+      () => {},
+    );
+  };
   const flush = async () => {
     await writing;
     const full = block.subarray(0, filled);
     writing = writeAll(handle, full, size, path);
     // It is awaited at the next flush; a failure in between is no unhandled one.
     writing.catch(() => {});
+    syncBeside();
     size += filled;
     filled = 0;
     [block, spare] = [spare, block];
@@ -107,6 +129,7 @@ async function createSpoolFile(options: SpoolOptions): Promise<SpoolFile> {
   };
   const discard = async () => {
     await writing.catch(() => {});
+    await syncing;
     await handle.close();
     await rm(path, { force: true });
   };

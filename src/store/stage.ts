@@ -23,7 +23,7 @@ export type StagedObject = SourceObject & AsyncDisposable;
 export function stagingFor(store: ObjectStore): StageOptions {
   const directory = store.stagingDirectory;
   return {
-    ...(directory === undefined ? {} : { directory }),
+    ...(directory === undefined ? {} : { directory, sync: true }),
     ...(store.recordsSha256 ? { sha256: true } : {}),
   };
 }
