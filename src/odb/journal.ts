@@ -52,7 +52,7 @@ export async function readJournals(dir: string): Promise<JournalFile[]> {
     const [store = "", host = "", pid = ""] = name.split(".");
     const content = await readState(join(folder, name));
     if (content === undefined || !/^[0-9]+$/.test(pid)) continue;
-    const infos = [...parseLines(content)].map(({ info }) => info);
+    const infos = parseLines(content).map(({ info }) => info);
     files.push({ path: join(folder, name), store, alive: mayLive(host, Number(pid)), infos });
   }
   return files;

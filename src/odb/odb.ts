@@ -108,17 +108,19 @@ export class OdbSession implements Odb {
       // A git that was killed, or the one whose hook runs us, has written no refs yet.
       await this.flush().catch((error: unknown) => this.#warn(toOdbError(error).message));
     }
-    const listing = listMetadataRefs(this.repo, this.name);
+    const named = this.#named(journals);
+    const listing = listMetadataRefs(
+      this.repo,
+      this.name,
+      named.then(
+        ({ confirmed, queued }) =>
+          (oid) =>
+            confirmed.has(oid) || queued.has(oid),
+      ),
+    );
     listing.catch(() => {});
-    const confirmed = await readConfirmed(this.directory, this.#key);
-    for (const { store, infos } of journals) {
-      if (store === this.#key) for (const info of infos) confirmed.set(info.oid, info);
-    }
-    // What waits for the store is not in it, whatever an earlier time has seen.
-    const queued = new Set((await this.queued()).map(({ oid }) => oid));
-    for (const oid of queued) confirmed.delete(oid);
-    yield* confirmed.values();
-    const candidates = (await listing).filter(({ oid }) => !confirmed.has(oid) && !queued.has(oid));
+    yield* (await named).confirmed.values();
+    const candidates = await listing;
     yield* await confirmCandidates(
       {
         repo: this.repo,
@@ -131,6 +133,17 @@ export class OdbSession implements Odb {
       candidates,
       options,
     );
+  }
+
+  /** What was put or seen in the store. What waits for the store is not in it, whatever an earlier time has seen. */
+  async #named(journals: readonly JournalFile[]) {
+    const confirmed = await readConfirmed(this.directory, this.#key);
+    for (const { store, infos } of journals) {
+      if (store === this.#key) for (const info of infos) confirmed.set(info.oid, info);
+    }
+    const queued = new Set((await this.queued()).map(({ oid }) => oid));
+    for (const oid of queued) confirmed.delete(oid);
+    return { confirmed, queued };
   }
 
   queued(): Promise<ObjectInfo[]> {

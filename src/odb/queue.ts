@@ -25,7 +25,7 @@ export async function readQueue(dir: string): Promise<ObjectInfo[]> {
   const queued: ObjectInfo[] = [];
   for (const name of names.filter(isObjectId).sort()) {
     const content = await readState(join(folder, name));
-    const [line] = content === undefined ? [] : [...parseLines(content)];
+    const [line] = content === undefined ? [] : parseLines(content);
     if (line?.info.oid === name) queued.push(line.info);
   }
   return queued;

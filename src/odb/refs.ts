@@ -30,13 +30,23 @@ export function formatMetadata(info: ObjectInfo): Buffer {
   return Buffer.from(`${formatInfo(info)}\n`);
 }
 
-/** Every metadata ref of an ODB, sorted; `bundle` and `config` are none. Nothing is read but the refs. */
-export async function listMetadataRefs(repo: Repository, name: string): Promise<MetadataRef[]> {
+/**
+ * Every metadata ref of an ODB, sorted; `bundle` and `config` are none. Nothing is read but the refs.
+ *
+ * @param known objects that are left out; waited for while git lists the refs
+ */
+export async function listMetadataRefs(
+  repo: Repository,
+  name: string,
+  known?: PromiseLike<(oid: ObjectId) => boolean>,
+): Promise<MetadataRef[]> {
   const prefix = metadataPrefix(name);
   const found: MetadataRef[] = [];
-  for (const { ref, oid } of await listRefs(repo, prefix)) {
+  const refs = await listRefs(repo, prefix);
+  const isKnown = await known;
+  for (const { ref, oid } of refs) {
     const last = ref.slice(prefix.length);
-    if (isObjectId(last)) found.push({ oid: last, blob: oid });
+    if (!isKnown?.(last as ObjectId) && isObjectId(last)) found.push({ oid: last, blob: oid });
   }
   return found;
 }
