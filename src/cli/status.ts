@@ -34,7 +34,7 @@ async function status(names: readonly string[], options: Options, context: Conte
   const { odbs, warnings } = await readOdbConfigs(repo, await readConfig(repo));
   for (const line of warnings) context.warn(line);
   const selected: SelectedPath[] = [];
-  for await (const path of selectedPaths(repo)) {
+  for await (const path of selectedPaths(repo, odbs, (line) => context.warn(line))) {
     if (names.length === 0 || names.includes(path.odb)) selected.push(path);
   }
   const local = await localObjects(repo, [...new Set(selected.map(({ oid }) => oid))]);

@@ -7,6 +7,8 @@ import type { ObjectInfo } from "../object/info.js";
 import { checkAttribute } from "../repo/attributes.js";
 import { infosOf } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
+import type { OdbConfig } from "./config.js";
+import { selector } from "./select.js";
 
 /** A path whose `odb` attribute names an ODB, and its blob. */
 export interface SelectedPath {
@@ -17,18 +19,28 @@ export interface SelectedPath {
   readonly odb: string;
 }
 
-/** Every selected file of the index; without a work tree, of HEAD. Symbolic links and submodules are none. */
-export async function* selectedPaths(repo: Repository): AsyncGenerator<SelectedPath> {
-  const files: Omit<SelectedPath, "odb">[] = [];
+/**
+ * Every selected file of the index; without a work tree, of HEAD. Symbolic links and submodules are none. Files are
+ * selected by size too, where an ODB has `minSize` and the blob is here.
+ *
+ * @param warn told, a line each, of attributes that select nothing
+ */
+export async function* selectedPaths(
+  repo: Repository,
+  odbs: ReadonlyMap<string, OdbConfig>,
+  warn: (line: string) => void,
+): AsyncGenerator<SelectedPath> {
+  const files: TrackedFile[] = [];
   for await (const file of trackedFiles(repo)) files.push(file);
+  const sizes = await sizesFor(repo, odbs, files);
+  const select = selector(odbs, warn);
+  const paths = files.map(({ path }) => path);
   let index = 0;
-  for await (const value of checkAttribute(
-    repo,
-    "odb",
-    files.map(({ path }) => path),
-  )) {
+  for await (const value of checkAttribute(repo, "odb", paths)) {
     const file = files[index++];
-    if (file && typeof value === "string") yield { ...file, odb: value };
+    if (file === undefined) continue;
+    const odb = typeof value === "string" ? value : select(value, file.path.toString(), sizes.get(file.oid));
+    if (odb !== undefined) yield { ...file, odb };
   }
 }
 
@@ -48,7 +60,22 @@ export async function localObjects(
   return found;
 }
 
-async function* trackedFiles(repo: Repository): AsyncGenerator<Omit<SelectedPath, "odb">> {
+type TrackedFile = Omit<SelectedPath, "odb">;
+
+/** Sizes of local blobs, if any ODB selects by size. */
+async function sizesFor(
+  repo: Repository,
+  odbs: ReadonlyMap<string, OdbConfig>,
+  files: readonly TrackedFile[],
+): Promise<Map<ObjectId, number>> {
+  const sizes = new Map<ObjectId, number>();
+  if (![...odbs.values()].some(({ minSize }) => minSize !== undefined)) return sizes;
+  const oids = files.map(({ oid }) => oid);
+  for await (const info of infosOf(repo, oids)) if (info) sizes.set(info.oid, info.size);
+  return sizes;
+}
+
+async function* trackedFiles(repo: Repository): AsyncGenerator<TrackedFile> {
   const args = repo.bare ? ["ls-tree", "-r", "-z", "HEAD"] : ["ls-files", "-s", "-z"];
   if (repo.bare && !(await hasHead(repo))) return;
   // `<mode> <oid> <stage>TAB<path>` or `<mode> <type> <oid>TAB<path>`
