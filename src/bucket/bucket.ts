@@ -53,7 +53,7 @@ export type WriteOutcome = { readonly written: true; readonly etag?: string } | 
 
 /** Options of {@link Bucket.list}. */
 export interface ListOptions extends CallOptions {
-  /** Only keys that sort (by UTF-8 bytes) after this one. */
+  /** Only keys that sort (by UTF-8 bytes) after this one, which need not be there. */
   readonly after?: string;
 }
 

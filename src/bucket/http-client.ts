@@ -157,7 +157,7 @@ async function sendOnce(
     watch.start();
     const [incoming] = await answered;
     watch.stop();
-    return responseOf(incoming, outgoing, watch, what, signal);
+    return responseOf(incoming, outgoing, watch, request);
   } catch (error) {
     watch.stop();
     outgoing.destroy();
@@ -206,8 +206,7 @@ function responseOf(
   incoming: IncomingMessage,
   outgoing: ClientRequest,
   watch: Watchdog,
-  what: string,
-  signal: AbortSignal | undefined,
+  { method, what, signal }: HttpRequest,
 ): HttpResponse {
   const discard = () => {
     // A request that was answered before it was sent whole leaves its connection of no use.
@@ -215,25 +214,18 @@ function responseOf(
     else incoming.destroy();
     incoming.on("error", () => {});
   };
-  const content = async function* () {
-    const length = incoming.headers["content-length"];
+  const content = () => {
+    const length = method === "HEAD" ? undefined : incoming.headers["content-length"];
     const bytes = received(incoming, watch, what, signal);
-    yield* length === undefined ? bytes : exactly(bytes, Number(length), what);
+    return length === undefined ? bytes : exactly(bytes, Number(length), what);
   };
-  return {
-    status: incoming.statusCode ?? 0,
-    headers: incoming.headers,
-    content,
-    discard,
-    async excerpt() {
-      if (!/^text\/plain\b/.test(incoming.headers["content-type"] ?? "")) {
-        discard();
-        return "";
-      }
-      for await (const chunk of content()) return firstLine(chunk);
-      return "";
-    },
+  const excerpt = async () => {
+    const isText = /^text\/plain\b/.test(incoming.headers["content-type"] ?? "");
+    if (isText) for await (const chunk of content()) return firstLine(chunk);
+    discard();
+    return "";
   };
+  return { status: incoming.statusCode ?? 0, headers: incoming.headers, content, discard, excerpt };
 }
 
 async function* received(

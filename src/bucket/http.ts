@@ -74,8 +74,12 @@ export function httpBucket(url: URL | string, options: HttpClientOptions = {}): 
   const probe = async (call: CallOptions = {}): Promise<boolean> => {
     const key = `git-odb-probe-${randomBytes(8).toString("hex")}`;
     try {
-      const outcome = await put(key, sourceOf(Buffer.from("probe")), { ...call, ifMatch: '"git-odb-probe"' });
-      if (outcome.written) await remove([key], call);
+      const signal = call.signal && { signal: call.signal };
+      const outcome = await put(key, sourceOf(Buffer.from("probe")), {
+        ...signal,
+        ifMatch: '"git-odb-probe"',
+      });
+      if (outcome.written) await remove([key], { ...signal });
       return !outcome.written;
     } catch (error) {
       if (error instanceof OdbError && error.code === "unsupported") return false;

@@ -1,24 +1,38 @@
 /** Opens the bucket that a URL names, wrapped in what every caller wants round it. */
 
-import { OdbError } from "../errors.js";
 import type { Bucket } from "./bucket.js";
 import { fileBucket } from "./file.js";
+import { withLimit } from "./limit.js";
 import { memoryBucket } from "./memory.js";
 import type { BucketOptions } from "./options.js";
+import { withRetry } from "./retry.js";
 import { type BucketLocation, parseBucketUrl } from "./url.js";
 
+export type { BucketOptions, Credential, CredentialProvider, RetryOptions } from "./options.js";
+export { type BucketLocation, parseBucketUrl, type S3Location } from "./url.js";
+
+/** Requests at once to a server: more gain nothing over 20 ms of latency and one connection each. */
+const CONCURRENCY = 16;
+
 /**
- * Opens a bucket; nothing is asked of it yet. `memory:<name>` is the same bucket each time in one process.
+ * Opens a bucket; nothing is asked of it yet. What is behind a network is retried and limited, and its code loaded
+ * only now. `memory:<name>` is the same bucket each time in one process.
  *
  * @throws OdbError invalid, when the URL is none
  */
 export async function openBucket(url: string, options: BucketOptions = {}): Promise<Bucket> {
-  return openKind(parseBucketUrl(url), options);
+  const location = parseBucketUrl(url);
+  const bucket = await openKind(location, options);
+  const isRemote = location.kind === "http" || location.kind === "s3";
+  const limit = options.concurrency ?? (isRemote ? CONCURRENCY : undefined);
+  const limited = limit === undefined ? bucket : withLimit(bucket, limit);
+  // A pause between tries must not hold a slot: so the limit is inside.
+  return options.retry === false || !isRemote ? limited : withRetry(limited, options.retry);
 }
 
 const inMemory = new Map<string, Bucket>();
 
-async function openKind(location: BucketLocation, _options: BucketOptions): Promise<Bucket> {
+async function openKind(location: BucketLocation, options: BucketOptions): Promise<Bucket> {
   switch (location.kind) {
     case "memory": {
       const bucket = inMemory.get(location.name) ?? memoryBucket(location.name);
@@ -27,9 +41,9 @@ async function openKind(location: BucketLocation, _options: BucketOptions): Prom
     }
     case "file":
       return fileBucket(location.path, location.name);
+    case "http":
+      return (await import("./http.js")).httpBucket(location.url, { credentials: options.credentials });
     case "s3":
       return (await import("./s3.js")).s3Bucket(location);
-    default:
-      throw new OdbError("unsupported", `${location.name}: no bucket of this kind yet`);
   }
 }

@@ -58,9 +58,9 @@ export const listCases = [
   }),
 
   bucketCase("list-after", "a listing is taken up where it was left", async ({ bucket, key, prefix }) => {
-    const names = ["a", "a.b", "a/b", "b/c/d", "b/e", "c"].filter((name) => name !== "a");
+    const names = ["a.b", "a/b", "b/c/d", "b/e", "c"];
     for (const name of names) await bucket.write(key(name), text(name));
-    for (const after of ["a", "a.b", "a/", "a/b", "a/z", "b", "b/c", "b/c/d", "b/c0", "b/e", "c", "z"]) {
+    for (const after of ["a", "a.b", "a/b", "a/z", "b", "b/c", "b/c/d", "b/c0", "b/e", "c", "z"]) {
       const expected = names.filter((name) => name > after).map(key);
       assert.deepEqual(await keysOf(bucket, prefix, prefix + after), expected, `after ${after}`);
     }

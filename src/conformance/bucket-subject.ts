@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import type { Body, Bucket } from "../bucket/bucket.js";
+import type { Body, Bucket, Entry } from "../bucket/bucket.js";
 import { type ErrorCode, OdbError } from "../errors.js";
 import { type ByteRange, type Content, collect, type Source, sourceOf } from "../object/content.js";
 import type { ContractCase } from "./contract.js";
@@ -77,6 +77,13 @@ export function text(value: string): Source {
 export async function readAll(bucket: Bucket, key: string, range?: ByteRange): Promise<Buffer | undefined> {
   const body = await bucket.read(key, range === undefined ? {} : { range });
   return body && collect(body.content, 64 << 20);
+}
+
+/** The entry that `read` gives; its content is taken up and left. */
+export async function entryRead(bucket: Bucket, key: string): Promise<Entry | undefined> {
+  const body = await bucket.read(key);
+  if (body) await firstChunk(body);
+  return body?.entry;
 }
 
 /** Fails unless the key holds exactly these bytes, by `head` and by `read`. */
