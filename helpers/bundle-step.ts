@@ -3,7 +3,9 @@
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isTransient, OdbError, toOdbError } from "../src/errors.js";
+import { isObjectId } from "../src/object/id.js";
 import type { Odb } from "../src/odb/session.js";
+import { updateRefs } from "../src/repo/update-ref.js";
 import { download, ifAbsent } from "./download.js";
 
 /** A blob that names a bundle is no larger than any metadata blob may be. */
@@ -89,11 +91,32 @@ async function fetchBundle(
   const url = parseBundleBlob((await odb.repo.run(["cat-file", "blob", value])).stdout.toString());
   warn(`fetching bundle ${url}`);
   const file = await download(url, folder);
+  let tips: string;
   try {
     // unbundle indexes the pack, which proves every object's bytes; verify, that nothing is missing beneath it.
     await odb.repo.run(["bundle", "verify", file]);
-    await odb.repo.run(["bundle", "unbundle", file]);
+    tips = (await odb.repo.run(["bundle", "unbundle", file])).stdout.toString();
   } catch (error) {
     throw new OdbError("integrity", `${url}: ${toOdbError(error).message}`, { cause: error });
   }
+  await keepTips(odb, tips);
+}
+
+/**
+ * Keeps the bundle's tips as `refs/bundles/odb-<name>/*` (git's own place for them): the fetch that follows tells the server
+ * what the refs reach, and is sent the rest alone.
+ *
+ * @param tips `<oid> <ref>` lines, as `git bundle unbundle` prints them
+ */
+async function keepTips(odb: Odb, tips: string): Promise<void> {
+  const updates = [];
+  for (const line of tips.split("\n")) {
+    const [oid = "", ref = ""] = line.split(" ");
+    const name = ref.replace(/^refs\//, "");
+    if (isObjectId(oid) && name !== "") updates.push({ ref: `refs/bundles/odb-${odb.name}/${name}`, oid });
+  }
+  await updateRefs(odb.repo, updates);
+  // A clone that runs has read its loose refs before it started us, and looks again at packed-refs only. A failure (a
+  // lock) costs no more than the saving.
+  await odb.repo.run(["pack-refs", "--all"], { okStatus: [0, 1, 128] });
 }

@@ -93,6 +93,8 @@ describe("the bundle step", () => {
     expect(has(repo, commit)).toBe(true);
     git(["fsck", "--strict"], { cwd: repo });
     expect(existsSync(join(repo, ".git/odb/magic/bundle.download"))).toBe(false);
+    // What a fetch tells the server that it has.
+    expect(git(["rev-parse", "refs/bundles/odb-magic/heads/main"], { cwd: repo })).toBe(commit);
     expect(await start(repo)).toBe("");
     expect(seen.length).toBe(1);
     pointTo(repo, `bundle url: ${url}?again`);
