@@ -15,3 +15,5 @@ export {
   type ReportFormat,
 } from "./report.js";
 export { type RunOptions, runContract, SkipCase } from "./run.js";
+export { storeCases } from "./store-cases.js";
+export { type StoreSubject, storeAbilities } from "./store-subject.js";
