@@ -7,7 +7,7 @@ import type { Content, Source, SourceObject } from "../object/content.js";
 import { algorithmOf, type HashAlgorithm, type ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
 import { asRaw } from "./encoding.js";
-import type { ObjectStore, StoredObject } from "./store.js";
+import type { ObjectStore, StoredObject, StoreListOptions } from "./store.js";
 
 /** Options of the two layouts. */
 export interface LayoutOptions {
@@ -82,6 +82,22 @@ export async function verifyByReading(store: ObjectStore, oid: ObjectId, options
   if (stored === undefined) return undefined;
   await drain(asRaw(stored));
   return stored.info;
+}
+
+/** `stat` for a listing: a broken object goes to `onBad` where there is one, and is left out. */
+export function statOrReport(
+  stat: (oid: ObjectId) => Promise<ObjectInfo | undefined>,
+  options: StoreListOptions | undefined,
+): (oid: ObjectId) => Promise<ObjectInfo | undefined> {
+  return async (oid) => {
+    try {
+      return await stat(oid);
+    } catch (error) {
+      if (!options?.onBad || !(error instanceof OdbError) || error.code !== "integrity") throw error;
+      options.onBad(oid, error);
+      return undefined;
+    }
+  };
 }
 
 /** Lets go of content that nobody will read, so that its file or connection is freed. */

@@ -1,13 +1,19 @@
 /** The loose layout: git's own loose objects under `objects/<aa>/<rest>`, as any git and any web server has them. */
 
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
-import { OdbError } from "../errors.js";
 import { type Content, collect, type SourceObject, verified } from "../object/content.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
 import { encodeLoose, LOOSE_HEAD, readLooseHeader } from "../object/loose.js";
 import { spool } from "../object/spool.js";
-import { checkAlgorithm, isIntact, isThere, type LayoutOptions, verifyByReading } from "./layout.js";
+import {
+  checkAlgorithm,
+  isIntact,
+  isThere,
+  type LayoutOptions,
+  statOrReport,
+  verifyByReading,
+} from "./layout.js";
 import { inParallel } from "./parallel.js";
 import type { ObjectStore, StoredObject } from "./store.js";
 
@@ -58,15 +64,7 @@ export function looseStore(bucket: Bucket, layout: LayoutOptions = {}): ObjectSt
     },
 
     async *list(options) {
-      const stat = async (oid: ObjectId) => {
-        try {
-          return await store.stat(oid, options);
-        } catch (error) {
-          if (!options?.onBad || !(error instanceof OdbError) || error.code !== "integrity") throw error;
-          options.onBad(oid, error);
-          return undefined;
-        }
-      };
+      const stat = statOrReport((oid) => store.stat(oid, options), options);
       yield* inParallel(looseIds(bucket, options), LIST_CONCURRENCY, stat);
     },
 

@@ -7,7 +7,7 @@ import type { HashAlgorithm, ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
 import { openIndex, type PackIndex, type ReadRange } from "../pack/idx.js";
 import { type PackAccess, readPacked, statPacked } from "../pack/resolve.js";
-import { checkAlgorithm, type LayoutOptions, verifyByReading } from "./layout.js";
+import { checkAlgorithm, type LayoutOptions, statOrReport, verifyByReading } from "./layout.js";
 import { packNames } from "./pack-names.js";
 import { inParallel } from "./parallel.js";
 import type { ObjectStore } from "./store.js";
@@ -56,7 +56,8 @@ export function withPacks(store: ObjectStore, bucket: Bucket, layout: LayoutOpti
         seen.add(info.oid);
         yield info;
       }
-      yield* inParallel(packs.others(seen, options), LIST_CONCURRENCY, (oid) => packs.stat(oid, options));
+      const stat = statOrReport((oid) => packs.stat(oid, options), options);
+      yield* inParallel(packs.others(seen, options), LIST_CONCURRENCY, stat);
     },
     close: () => store.close(),
   };
