@@ -7,20 +7,15 @@ import { join } from "node:path";
 import { toOdbError } from "../errors.js";
 import type { ObjectId } from "../object/id.js";
 import { formatInfo, type ObjectInfo } from "../object/info.js";
-import { openToAppend, parseLines, readState, replaceState } from "./state.js";
+import { openToAppend, parseLines, readState } from "./state.js";
 
 /** The confirmed objects of one store. @param store of `storeKey` */
 export async function readConfirmed(dir: string, store: string): Promise<Map<ObjectId, ObjectInfo>> {
   const confirmed = new Map<ObjectId, ObjectInfo>();
   const content = await readState(pathOf(dir, store));
-  let lines = 0;
   for (const { info, gone } of content === undefined ? [] : parseLines(content)) {
-    lines += 1;
     if (gone) confirmed.delete(info.oid);
     else confirmed.set(info.oid, info);
-  }
-  if (lines > 2 * confirmed.size + 1000) {
-    await replaceState(pathOf(dir, store), [...confirmed.values()].map(lineOf).join(""));
   }
   return confirmed;
 }

@@ -4,6 +4,7 @@
  */
 
 import type { CallOptions } from "../bucket/bucket.js";
+import { toOdbError } from "../errors.js";
 import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
 import type { Repository } from "../repo/git.js";
@@ -47,7 +48,10 @@ export async function confirmCandidates(
       ? await statAll(store, candidates, options)
       : await listAll(check, store, candidates, options);
   const seen = await agreeing(check, candidates, found);
-  await addConfirmed(check.dir, check.key, seen);
+  // What cannot be remembered (a repository that is read only) is asked again next time.
+  await addConfirmed(check.dir, check.key, seen).catch((error: unknown) =>
+    check.warn(toOdbError(error).message),
+  );
   return seen;
 }
 

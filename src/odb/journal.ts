@@ -67,6 +67,8 @@ class FileJournal implements Journal {
   readonly path: string;
   #file: FileHandle | undefined;
   #pending: ObjectInfo[] = [];
+  /** Appends that have not resolved yet: their lines may be in the file. */
+  #underWay = 0;
   /** Lines for the next write, and those who wait for it. */
   #waiting: { lines: string; done: Promise<void> } | undefined;
   #writing: Promise<void> = Promise.resolve();
@@ -76,7 +78,35 @@ class FileJournal implements Journal {
   }
 
   async append(info: ObjectInfo): Promise<void> {
-    const line = `${formatInfo(info)}\n`;
+    this.#underWay += 1;
+    try {
+      await this.#join(`${formatInfo(info)}\n`);
+      this.#pending.push(info);
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
+
+  pending(): readonly ObjectInfo[] {
+    return [...this.#pending];
+  }
+
+  async clear(written: readonly ObjectInfo[]): Promise<void> {
+    const done = new Set(written);
+    this.#pending = this.#pending.filter((info) => !done.has(info));
+    if (this.#pending.length > 0 || this.#underWay > 0) return;
+    await this.close();
+    await rm(this.path, { force: true });
+  }
+
+  async close(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  /** Adds a line to the group that is written after the present one. */
+  #join(line: string): Promise<void> {
     if (this.#waiting === undefined) {
       const group = { lines: "", done: Promise.resolve() };
       group.done = this.#writing.then(() => {
@@ -88,26 +118,7 @@ class FileJournal implements Journal {
       this.#waiting = group;
     }
     this.#waiting.lines += line;
-    await this.#waiting.done;
-    this.#pending.push(info);
-  }
-
-  pending(): readonly ObjectInfo[] {
-    return [...this.#pending];
-  }
-
-  async clear(written: readonly ObjectInfo[]): Promise<void> {
-    const done = new Set(written);
-    this.#pending = this.#pending.filter((info) => !done.has(info));
-    if (this.#pending.length > 0 || this.#waiting !== undefined) return;
-    await this.close();
-    await rm(this.path, { force: true });
-  }
-
-  async close(): Promise<void> {
-    const file = this.#file;
-    this.#file = undefined;
-    await file?.close();
+    return this.#waiting.done;
   }
 
   async #write(lines: string): Promise<void> {

@@ -7,7 +7,7 @@ import type { Content, SourceObject } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
 import { encodeLoose } from "../object/loose.js";
-import { openCatFile } from "../repo/cat-file.js";
+import { openCatFile, type RepositoryObject } from "../repo/cat-file.js";
 import { gitCredentials } from "../repo/credential.js";
 import type { Repository } from "../repo/git.js";
 import { writeLoose } from "../repo/loose-writer.js";
@@ -158,18 +158,13 @@ export class OdbSession implements Odb {
     await using objects = openCatFile(this.repo);
     for (const info of queue) {
       try {
-        const local = await objects.get(info.oid);
-        if (local !== undefined) await this.put(info, local.content, options);
-        else if (!(await this.#isStored(info, options))) {
-          lost.push(info);
-          continue;
-        }
+        const isSent = await this.#send(info, await objects.get(info.oid), options);
+        (isSent ? sent : lost).push(info);
       } catch (error) {
-        why = toOdbError(error);
-        break;
+        why ??= toOdbError(error);
+        // A broken local copy is the trouble of one object; anything else, of the store.
+        if (why.code !== "integrity") break;
       }
-      await dequeue(this.directory, info.oid);
-      sent.push(info);
     }
     await this.flush();
     const left = queue.filter((info) => !sent.includes(info) && !lost.includes(info));
@@ -250,6 +245,18 @@ export class OdbSession implements Odb {
     }
   }
 
+  /** @returns false when neither the repository nor the store has the object */
+  async #send(
+    info: ObjectInfo,
+    local: RepositoryObject | undefined,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    if (local !== undefined) await this.put(info, local.content, options);
+    else if (!(await this.#isStored(info, options))) return false;
+    await dequeue(this.directory, info.oid);
+    return true;
+  }
+
   /** Whether the store has it after all; then it is journalled as if this clone had put it. */
   async #isStored(info: ObjectInfo, options?: CallOptions): Promise<boolean> {
     const found = await (await this.store()).verify(info.oid, options);
@@ -276,7 +283,7 @@ export class OdbSession implements Odb {
   async #missed(oid: ObjectId): Promise<void> {
     const info = (await readConfirmed(this.directory, this.#key)).get(oid);
     if (info === undefined) return;
-    await this.forget([info]);
+    await this.forget([info]).catch((error: unknown) => this.#warn(toOdbError(error).message));
     this.#warn(`object ${oid} was in the store of ODB "${this.name}" and is there no more: put it again`);
   }
 

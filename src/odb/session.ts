@@ -39,7 +39,7 @@ export type PutOutcome =
 /** What {@link Odb.sendQueued} did. */
 export interface SendReport {
   readonly sent: readonly ObjectInfo[];
-  /** Still queued; the first failure of the store ends the sending. */
+  /** Still queued; the first failure of the store ends the sending, a broken local copy is passed over. */
   readonly left: readonly ObjectInfo[];
   /** Queued, but the repository no longer has them; nor does the store. They stay in the queue. */
   readonly lost: readonly ObjectInfo[];

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open, readFile, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { toOdbError } from "../errors.js";
 import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo, ObjectType } from "../object/info.js";
@@ -97,6 +97,9 @@ export function parseLines(content: Buffer): StateLine[] {
   return lines;
 }
 
+/** Makes a folder and those above it, their names durable. */
 async function makeDirectory(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true });
+  const first = await mkdir(dir, { recursive: true });
+  if (first === undefined) return;
+  for (let made = dir; made.length >= first.length; made = dirname(made)) await syncDirectory(dirname(made));
 }

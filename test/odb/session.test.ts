@@ -17,6 +17,7 @@ import { describe, expect, it } from "vitest";
 import { collect, contentOf, hashObject } from "../../src/object/content.js";
 import type { ObjectId } from "../../src/object/id.js";
 import type { ObjectInfo } from "../../src/object/info.js";
+import { deflateLoose } from "../../src/object/loose.js";
 import { readMetadata } from "../../src/odb/refs.js";
 import { type Odb, type OpenOdbOptions, openOdb, openOdbHere } from "../../src/odb/session.js";
 import { storeKey } from "../../src/odb/state.js";
@@ -212,6 +213,41 @@ describe("put, journal, refs", () => {
     await using odb = await open();
     expect(await haveOf(odb)).toHaveLength(3 * 30 + 2);
     expect(git(["fsck", "--no-dangling"], { cwd: repo.gitDir })).toBe("");
+  });
+
+  it("loses no line that is put while the refs are written", async () => {
+    const { repo, open } = await setup();
+    const odb = await open();
+    const puts: Promise<ObjectInfo>[] = [];
+    for (let n = 0; n < 40; n++) {
+      puts.push(put(odb, `busy ${n}`));
+      if (n % 10 === 5) await odb.flush();
+    }
+    const infos = await Promise.all(puts);
+    const [file = ""] = entriesOf(stateOf(repo, "journal"));
+    const journalled = file === "" ? "" : readFileSync(stateOf(repo, "journal", file), "utf8");
+    const refs = new Set(refsOf(repo));
+    for (const { oid } of infos) expect(refs.has(oid) || journalled.includes(oid)).toBe(true);
+    await odb.close();
+    expect(refsOf(repo)).toHaveLength(40);
+  });
+
+  it("works in a linked work tree of a SHA-256 repository as in the main one", async () => {
+    const dir = tempRepo("--object-format=sha256");
+    git(["commit", "-q", "--allow-empty", "-m", "x"], { cwd: dir });
+    const linked = join(tempDir(), "linked");
+    git(["worktree", "add", "-q", linked], { cwd: dir });
+    git(["config", "odb.magic.url", "../git-odb-sha256-store"], { cwd: dir });
+    mkdirSync(join(dir, "../git-odb-sha256-store"), { recursive: true });
+    const bytes = Buffer.from("sha256");
+    const oid = hashObject("blob", bytes, "sha256");
+    {
+      await using odb = await openOdb(await openRepository(linked), "magic");
+      await odb.put({ oid, size: 6, type: "blob" }, contentOf(bytes));
+    }
+    await using odb = await openOdb(await openRepository(dir), "magic");
+    expect([await haveOf(odb), odb.urls]).toEqual([[oid], [join(dir, "../git-odb-sha256-store")]]);
+    rmSync(join(dir, "../git-odb-sha256-store"), { recursive: true });
   });
 
   it("keeps the journal when the refs cannot be written", async () => {
@@ -414,6 +450,22 @@ describe("the queue of script mode", () => {
     expect(tryGit(["cat-file", "-e", info.oid], { cwd: repo.gitDir }).status).not.toBe(0);
     expect(await odb.sendQueued()).toMatchObject({ sent: [], left: [], lost: [info] });
     expect(await odb.queued()).toEqual([info]);
+  });
+
+  it("passes over a broken local copy and sends the rest", async () => {
+    const { repo, store, open } = await setup();
+    rmdirSync(store);
+    const all = ["1", "2", "3"].map((text) => blob(`${text} to be queued`));
+    await using odb = await open();
+    for (const { info, bytes } of all) await odb.putOrQueue(info, contentOf(bytes));
+    mkdirSync(store);
+    const [{ info: bad } = blob("")] = all.toSorted((a, b) => (a.info.oid < b.info.oid ? -1 : 1));
+    const path = join(repo.objectsDir, bad.oid.slice(0, 2), bad.oid.slice(2));
+    chmodSync(path, 0o644);
+    writeFileSync(path, deflateLoose("blob", Buffer.from("X to be queued")));
+    const { sent, left, why } = await odb.sendQueued();
+    expect([sent.length, left, why?.code]).toEqual([2, [bad], "integrity"]);
+    expect(await haveOf(odb)).toHaveLength(2);
   });
 
   it("stores, journals and needs no queue when all is well", async () => {
