@@ -1,5 +1,6 @@
 /** The contracts of git-odb, to run on your own bucket, store or helper (`git-odb/testing`). */
 
+export { type BucketSubject, bucketAbilities, bucketCases } from "./bucket-cases.js";
 export type { ContractCase } from "./contract.js";
 export { type HelperConformanceOptions, runHelperConformance } from "./helper.js";
 export { type HelperCase, helperCases } from "./helper-cases.js";
