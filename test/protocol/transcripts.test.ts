@@ -15,15 +15,16 @@ const folder = join(import.meta.dirname, "../transcripts");
 /** zlib's own choice of bytes may change with its version: the transcripts' object is kept in this form. */
 const looseHello = Buffer.from("78014bcac94f523063c848cdc9c9e702001dc50414", "hex");
 
-/** A handler that holds "hello\n" and the empty blob. */
-function fixture() {
+/** A handler that holds what a transcript's `# store:` line says: by default "hello\n" and the empty blob. */
+function fixture(text: string) {
+  const held = /^# store: (.*)$/m.exec(text)?.[1] ?? "hello empty";
   const hello = Buffer.from("hello\n");
   const { handler, objects } = mapHandler({
     getGitObject: async (oid) => (oid === hashObject("blob", hello) ? contentOf(looseHello) : undefined),
   });
-  for (const bytes of [hello, Buffer.alloc(0)]) {
+  for (const [name, bytes] of Object.entries({ hello, empty: Buffer.alloc(0) })) {
     const info = { oid: hashObject("blob", bytes), size: bytes.length, type: "blob" as const };
-    objects.set(info.oid, { info, bytes });
+    if (held.includes(name)) objects.set(info.oid, { info, bytes });
   }
   return handler;
 }
@@ -35,7 +36,7 @@ async function replay(text: string): Promise<string> {
   const output = new PassThrough();
   const offered = ["get_raw_obj", "get_direct"].find((word) => text.includes(`git< capability=${word}`));
   const get = offered?.split("_")[1] as GetKind | undefined;
-  const serving = serveProcess(fixture(), { input, output, get, onFailure: () => {} });
+  const serving = serveProcess(fixture(text), { input, output, get, onFailure: () => {} });
   const writer = new PktWriter(input);
   const reader = new PktReader(output);
   const lines: string[] = [];
