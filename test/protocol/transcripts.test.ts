@@ -67,6 +67,34 @@ describe("golden transcripts", () => {
   });
 });
 
+describe("docs/protocol.md", () => {
+  const page = readFileSync(join(import.meta.dirname, "../../docs/protocol.md"), "utf8");
+  const blocks = [...page.matchAll(/^```transcript\n(.*?)^```$/gms)].map(([, text = ""]) => text.trimEnd());
+
+  it("has transcripts", () => expect(blocks.length).toBeGreaterThan(7));
+
+  it.each(blocks.map((text) => [/command=(.*)/.exec(text)?.[1], text] as const))(
+    "is true of %s",
+    async (_name, text) => {
+      const whole = text.includes("git-read-object-client") ? text : `${welcomeFor(text)}\n${text}`;
+      expect(await replay(whole)).toBe(whole);
+    },
+  );
+});
+
+/** A handshake in which the get that a part of a session uses is offered. */
+function welcomeFor(text: string): string {
+  const get = ["get_raw_obj", "get_direct"].find((word) => text.includes(`command=${word}`)) ?? "get_git_obj";
+  const said = (direction: string, ...lines: string[]) =>
+    lines.map((line) => `packet: git${direction} ${line}`);
+  return [
+    ...said(">", "git-read-object-client", "version=1", "0000"),
+    ...said("<", "git-read-object-server", "version=1", "0000"),
+    ...said(">", `capability=${get}`, "capability=put_raw_obj", "capability=have", "0000"),
+    ...said("<", `capability=${get}`, "capability=put_raw_obj", "capability=have", "0000"),
+  ].join("\n");
+}
+
 describe("the notation", () => {
   it("stands for every packet, and comes back", () => {
     fc.assert(
