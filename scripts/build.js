@@ -1,7 +1,7 @@
-// Builds dist/: the library with its types (tsc) and each command as one CommonJS file (esbuild).
+// Builds dist/: the library with its types (tsc), each command as one CommonJS file (esbuild), and the S3 client apart.
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -15,26 +15,49 @@ const commands = {
   "git-remote-odb": "src/remote/main.ts",
 };
 
+/** The bundle that starts soonest: the packages' ESM sources, so that what is not used is left out. */
+const bundled = {
+  bundle: true,
+  platform: "node",
+  target: "node20",
+  format: "cjs",
+  mainFields: ["module", "main"],
+  conditions: ["module"],
+  legalComments: "none",
+  logLevel: "warning",
+};
+
+/** Amazon's client is not part of any command: it is a file of its own, loaded with a code cache when it is needed. */
+const s3Apart = {
+  name: "s3-apart",
+  setup(bundler) {
+    bundler.onResolve({ filter: /\/s3-sdk\.js$/ }, () => ({ path: "s3-sdk", namespace: "apart" }));
+    bundler.onLoad({ filter: /.*/, namespace: "apart" }, () => ({
+      contents: `const { requireCached } = require("./src/code-cache.ts");
+        module.exports = requireCached(require("node:path").join(__dirname, "s3-sdk.cjs"));`,
+      resolveDir: resolve("."),
+      loader: "js",
+    }));
+  },
+};
+
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 rmSync("dist", { recursive: true, force: true });
 execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], {
   stdio: "inherit",
 });
+await build({
+  ...bundled,
+  entryPoints: ["src/bucket/s3-sdk.ts"],
+  outfile: "dist/bin/s3-sdk.cjs",
+  minify: true,
+  // Run as a script with a code cache, where import() would need a loader.
+  supported: { "dynamic-import": false },
+});
 for (const [command, entry] of Object.entries(commands)) {
   if (!existsSync(entry)) continue;
   const outfile = `dist/bin/${command}.cjs`;
-  await build({
-    entryPoints: [entry],
-    outfile,
-    bundle: true,
-    platform: "node",
-    target: "node20",
-    format: "cjs",
-    mainFields: ["module", "main"],
-    conditions: ["module"],
-    banner: { js: "#!/usr/bin/env node" },
-    legalComments: "none",
-    logLevel: "warning",
-  });
+  const banner = { js: "#!/usr/bin/env node" };
+  await build({ ...bundled, entryPoints: [entry], outfile, banner, plugins: [s3Apart] });
   chmodSync(outfile, 0o755);
 }
