@@ -215,23 +215,6 @@ describe("put, journal, refs", () => {
     expect(git(["fsck", "--no-dangling"], { cwd: repo.gitDir })).toBe("");
   });
 
-  it("loses no line that is put while the refs are written", async () => {
-    const { repo, open } = await setup();
-    const odb = await open();
-    const puts: Promise<ObjectInfo>[] = [];
-    for (let n = 0; n < 40; n++) {
-      puts.push(put(odb, `busy ${n}`));
-      if (n % 10 === 5) await odb.flush();
-    }
-    const infos = await Promise.all(puts);
-    const [file = ""] = entriesOf(stateOf(repo, "journal"));
-    const journalled = file === "" ? "" : readFileSync(stateOf(repo, "journal", file), "utf8");
-    const refs = new Set(refsOf(repo));
-    for (const { oid } of infos) expect(refs.has(oid) || journalled.includes(oid)).toBe(true);
-    await odb.close();
-    expect(refsOf(repo)).toHaveLength(40);
-  });
-
   it("works in a linked work tree of a SHA-256 repository as in the main one", async () => {
     const dir = tempRepo("--object-format=sha256");
     git(["commit", "-q", "--allow-empty", "-m", "x"], { cwd: dir });
