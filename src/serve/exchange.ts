@@ -59,7 +59,8 @@ export async function send(exchange: Exchange, answer: Answer): Promise<void> {
   const { status, headers, body } = answer;
   const length = typeof body === "string" ? { "content-length": Buffer.byteLength(body) } : {};
   const start = () => {
-    if (!response.headersSent) response.writeHead(status, { ...alwaysSent, ...length, ...headers });
+    const all = { ...alwaysSent, ...length, ...keptOpen(request), ...headers };
+    if (!response.headersSent) response.writeHead(status, all);
     return response;
   };
   if (request.method === "HEAD" || body === undefined) start().end();
@@ -73,6 +74,14 @@ const alwaysSent = {
   "x-content-type-options": "nosniff",
   "cross-origin-resource-policy": "same-origin",
 };
+
+/**
+ * A request that asked for leave to send its body and is refused: node would cut the connection at once, and a
+ * client (or a proxy) that is sending all the same would see a reset instead of the answer.
+ */
+function keptOpen(request: IncomingMessage): { connection?: string } {
+  return request.headers.expect === undefined || request.complete ? {} : { connection: "keep-alive" };
+}
 
 async function nextChunk(chunks: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
   try {

@@ -135,6 +135,19 @@ describe("uploads", () => {
   });
 });
 
+test("a client that asks for leave and sends without it can still read the refusal", async () => {
+  await server.close();
+  await start({ readOnly: true });
+  for (let i = 0; i < 10; i++) {
+    const length = "Content-Length: 5000000";
+    const socket = await dial("PUT /key HTTP/1.1", "Host: localhost", "Expect: 100-continue", length);
+    socket.write(Buffer.alloc(5_000_000));
+    socket.write("GET /absent HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    const answers = (await readAll(socket)).match(/HTTP\/1.1 \d+/g);
+    expect(answers).toEqual(["HTTP/1.1 403", "HTTP/1.1 404"]);
+  }
+});
+
 describe("readers", () => {
   beforeEach(async () => {
     await bucket.write("large", sourceOf(Buffer.alloc(30_000_000, "x")));
