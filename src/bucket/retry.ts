@@ -16,16 +16,8 @@ const PROGRESS = 64 * 1024;
  * A conditional write whose first try may have gone through unheard never claims to have lost: it fails.
  */
 export function withRetry(bucket: Bucket, options: RetryOptions = {}): Bucket {
-  const retry = async <T>(act: () => Promise<T>, call: CallOptions | undefined, what: string): Promise<T> => {
-    const tries = patience(options, what, call?.signal);
-    for (;;) {
-      try {
-        return await act();
-      } catch (error) {
-        await tries.afterFailure(error);
-      }
-    }
-  };
+  const retry = <T>(act: () => Promise<T>, call: CallOptions | undefined, what: string) =>
+    retrying(act, options, what, call?.signal);
   const what = (key: string) => `${bucket.name} ${key}`;
   return wrapBucket(bucket, {
     head: (key, call) => retry(() => bucket.head(key, call), call, what(key)),
@@ -55,6 +47,27 @@ export function withRetry(bucket: Bucket, options: RetryOptions = {}): Bucket {
       return { entry: body.entry, content: resumedBody(body, reopen, call, options, what(key)) };
     },
   });
+}
+
+/**
+ * Runs `act` until it does not fail with `unavailable`, or the tries are spent.
+ *
+ * @param what names it when the signal ends a pause
+ */
+export async function retrying<T>(
+  act: () => Promise<T>,
+  options: RetryOptions,
+  what: string,
+  signal?: AbortSignal,
+): Promise<T> {
+  const tries = patience(options, what, signal);
+  for (;;) {
+    try {
+      return await act();
+    } catch (error) {
+      await tries.afterFailure(error);
+    }
+  }
 }
 
 async function* resumedBody(

@@ -3,7 +3,7 @@
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { openBucket } from "../bucket/open.js";
 import type { BucketOptions } from "../bucket/options.js";
-import { parseBucketUrl } from "../bucket/url.js";
+import { type BucketLocation, parseBucketUrl } from "../bucket/url.js";
 import { OdbError } from "../errors.js";
 import type { LayoutOptions } from "./layout.js";
 import { looseStore } from "./loose-layout.js";
@@ -41,7 +41,9 @@ export async function openStore(
 }
 
 async function openOne(url: string, options: StoreOptions): Promise<ObjectStore> {
-  const { layout } = parseBucketUrl(url);
+  const location = parseBucketUrl(url);
+  const { layout } = location;
+  if (layout === "list") return openListUpload(location, options);
   const bucket = await openBucket(url, options);
   try {
     return await openStoreOn(bucket, { ...options, ...(layout === undefined ? {} : { layout }) });
@@ -49,6 +51,25 @@ async function openOne(url: string, options: StoreOptions): Promise<ObjectStore>
     await bucket.close();
     throw error;
   }
+}
+
+/** The list/upload dialect stands straight on HTTP, on no bucket. */
+async function openListUpload(location: BucketLocation, options: StoreOptions): Promise<ObjectStore> {
+  if (location.kind !== "http") {
+    throw new OdbError("invalid", `${location.name}: layout=list is of http:// and https:// URLs only`);
+  }
+  const [{ httpClient }, { listUploadStore }, { retriedStore }] = await Promise.all([
+    import("../bucket/http-client.js"),
+    import("./list-upload.js"),
+    import("./retried.js"),
+  ]);
+  const client = httpClient(location.url, { credentials: options.credentials });
+  const store = listUploadStore(
+    client,
+    location.url,
+    options.hash === undefined ? {} : { hash: options.hash },
+  );
+  return options.retry === false ? store : retriedStore(store, options.retry);
 }
 
 /** Options of {@link openStoreOn}. */
