@@ -25,6 +25,20 @@ export interface Inflater {
 /** zlib hands out pieces of this size: large ones cost less per byte. */
 const CHUNK = 256 * 1024;
 
+/** A larger slice could inflate to more than 64 MiB at once (1032 to 1). */
+const LARGEST_SLICE = 64 * 1024;
+
+/**
+ * How many bytes to feed next, so that about one piece comes out: a trip to the pool costs 40 µs, and what
+ * comes out of one slice is held in memory.
+ *
+ * @param taken bytes fed so far
+ * @param given bytes that came out of them
+ */
+export function nextSlice(taken: number, given: number): number {
+  return Math.min(LARGEST_SLICE, Math.max(2048, Math.ceil((CHUNK * (taken + 1)) / (given + 1))));
+}
+
 /**
  * An inflater on a thread of the pool, for streams that do not fit in memory.
  *

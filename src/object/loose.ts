@@ -5,7 +5,7 @@ import { pipeline } from "node:stream/promises";
 import { constants, createDeflate, deflateSync, inflateSync } from "node:zlib";
 import { OdbError } from "../errors.js";
 import type { Content } from "./content.js";
-import { createInflater } from "./inflate.js";
+import { createInflater, nextSlice } from "./inflate.js";
 import { isObjectType, type ObjectInfo, type ObjectType, parseSize } from "./info.js";
 
 /** Type and size as a loose header says them. */
@@ -136,10 +136,7 @@ export function parseLooseHeader(text: string, what: string): LooseHeader {
   return { type, size: parseSize(size) };
 }
 
-/**
- * Inflates at the consumer's pace. A slice of input is sized by the ratio seen so far to give about CHUNK bytes;
- * what zlib can make of the largest slice at worst (1032 to 1) is 64 MiB.
- */
+/** Inflates at the consumer's pace. */
 async function* inflate(loose: Content, what: string): AsyncGenerator<Uint8Array, void, void> {
   let inflated: Uint8Array[] = [];
   let taken = 0;
@@ -151,8 +148,7 @@ async function* inflate(loose: Content, what: string): AsyncGenerator<Uint8Array
   try {
     for await (const chunk of loose) {
       for (let at = 0; at < chunk.length; ) {
-        const slice = Math.min(SYNC_LIMIT, Math.max(2048, Math.ceil((CHUNK * (taken + 1)) / (given + 1))));
-        const part = chunk.subarray(at, at + slice);
+        const part = chunk.subarray(at, at + nextSlice(taken, given));
         // zlib stops at the end of its stream and says nothing of what follows.
         if ((await inflater.feed(part)) !== part.length) {
           throw new OdbError("integrity", `${what}: bytes behind the end of its zlib data`);

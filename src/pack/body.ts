@@ -2,7 +2,7 @@
 
 import { OdbError } from "../errors.js";
 import type { Content } from "../object/content.js";
-import { createInflater, inflateAtOnce } from "../object/inflate.js";
+import { createInflater, inflateAtOnce, nextSlice } from "../object/inflate.js";
 import type { ByteReader } from "./byte-reader.js";
 
 /** The inflated data of an entry, pulled piece by piece. */
@@ -15,9 +15,6 @@ export interface EntryBody {
 
 /** Up to this size an entry is inflated by one synchronous call. */
 const AT_ONCE = 64 * 1024;
-
-/** zlib is fed slices that inflate to 16 MiB at the very most (1032 to 1). */
-const SLICE = 16 * 1024;
 
 /**
  * The data that follows a header.
@@ -67,6 +64,7 @@ async function inflateBuffered(
 
 function streamingBody(reader: ByteReader, size: number, what: string): EntryBody {
   const ready: Uint8Array[] = [];
+  let fed = 0;
   let received = 0;
   let ended = false;
   const inflater = createInflater(what, (chunk) => {
@@ -76,8 +74,9 @@ function streamingBody(reader: ByteReader, size: number, what: string): EntryBod
   });
   const feed = async () => {
     if (!(await reader.fill(1))) throw reader.truncated();
-    const slice = reader.buffered.subarray(0, SLICE);
+    const slice = reader.buffered.subarray(0, nextSlice(fed, received));
     const taken = await inflater.feed(slice);
+    fed += taken;
     reader.skip(taken);
     if (taken === slice.length) return;
     ended = true;
