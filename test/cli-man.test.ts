@@ -9,6 +9,7 @@ import { processContext } from "../src/cli/context.js";
 import { buildProgram } from "../src/cli/program.js";
 import { verbs } from "../src/cli/verbs.js";
 import { version } from "../src/version.js";
+import { lacks } from "./support/tools.js";
 
 const root = join(import.meta.dirname, "..");
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
@@ -82,7 +83,7 @@ describe("man pages", () => {
     );
   });
 
-  it("format without a warning", () => {
+  it.skipIf(lacks("man"))("format without a warning", () => {
     for (const page of pages.filter(
       (page) => !readFileSync(join(root, "man", page), "utf8").startsWith(".so "),
     )) {

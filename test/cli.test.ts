@@ -8,6 +8,12 @@ import { verbs } from "../src/cli/verbs.js";
 import { cliEnv, gitOdb } from "./support/cli.js";
 import { git, tempRepo } from "./support/git.js";
 import { tempDir } from "./support/temp.js";
+import { lacks, lacksFile } from "./support/tools.js";
+
+const root = join(import.meta.dirname, "..");
+
+/** Where Debian's git package has it. */
+const gitCompletion = "/usr/share/bash-completion/completions/git";
 
 describe("help and usage", () => {
   it("lists every verb on stdout, exit 0", () => {
@@ -131,13 +137,21 @@ describe("completion", () => {
     }
   });
 
-  it("completes verbs, options and ODB names through git's own bash completion", () => {
-    const repo = tempRepo();
-    git(["config", "odb.media.url", "/x"], { cwd: repo });
-    git(["config", "odb.more.scriptCommand", "x"], { cwd: repo });
-    const script = `
-      . /usr/share/bash-completion/bash_completion
-      . /usr/share/bash-completion/completions/git
+  it.skipIf(lacks("zsh"))("is a script that zsh understands", () => {
+    const { status, stderr } = spawnSync("zsh", ["-n", join(root, "completion/_git-odb")], {
+      encoding: "utf8",
+    });
+    expect([status, stderr]).toEqual([0, ""]);
+  });
+
+  it.skipIf(lacksFile(gitCompletion))(
+    "completes verbs, options and ODB names through git's own in bash",
+    () => {
+      const repo = tempRepo();
+      git(["config", "odb.media.url", "/x"], { cwd: repo });
+      git(["config", "odb.more.scriptCommand", "x"], { cwd: repo });
+      const script = `
+      . ${gitCompletion}
       . <(git odb completion bash)
       complete_words() {
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMP_POINT=\${#COMP_LINE} COMPREPLY=()
@@ -148,19 +162,20 @@ describe("completion", () => {
       complete_words git odb track --qu
       complete_words git odb track m
       complete_words git odb completion f`;
-    const { stdout } = spawnSync("bash", ["--norc", "-c", script], {
-      cwd: repo,
-      env: cliEnv(),
-      encoding: "utf8",
-    });
-    expect(stdout.split("\n").map((line) => line.replace(/ +/g, " ").trim())).toEqual([
-      "untrack",
-      "--quiet",
-      "media more",
-      "fish",
-      "",
-    ]);
-  });
+      const { stdout } = spawnSync("bash", ["--norc", "-c", script], {
+        cwd: repo,
+        env: cliEnv(),
+        encoding: "utf8",
+      });
+      expect(stdout.split("\n").map((line) => line.replace(/ +/g, " ").trim())).toEqual([
+        "untrack",
+        "--quiet",
+        "media more",
+        "fish",
+        "",
+      ]);
+    },
+  );
 });
 
 describe("conformance", () => {

@@ -5,17 +5,30 @@ import { exitCodeOf, type OdbError, toOdbError } from "../errors.js";
 import { type Context, processContext } from "./context.js";
 import { buildProgram, completionWords } from "./program.js";
 
+/** How long a verb that was interrupted may take to leave things tidy, in milliseconds. */
+const GRACE_MS = 1000;
+
 void main(process.argv.slice(2));
 
 async function main(argv: readonly string[]): Promise<void> {
   const context = processContext();
+  const { signal } = context;
   try {
-    await run(argv, context);
-    context.signal.throwIfAborted();
+    await Promise.race([run(argv, context), graceAfter(signal)]);
+    signal.throwIfAborted();
   } catch (error) {
-    const cause = context.signal.aborted ? context.signal.reason : error;
+    const cause = signal.aborted ? signal.reason : error;
     process.exitCode = cause instanceof CommanderError ? usageExitCode(cause) : report(toOdbError(cause));
   }
+  // What still waits for a network or a child must not hold up an interrupted command; nothing is left to be written.
+  if (signal.aborted) process.exit();
+}
+
+/** Fails some time after the signal, for a verb that does not end by itself. */
+function graceAfter(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => setTimeout(() => reject(signal.reason), GRACE_MS));
+  });
 }
 
 async function run(argv: readonly string[], context: Context): Promise<void> {
