@@ -360,6 +360,27 @@ describe("have", () => {
     await odb.close();
   });
 
+  it("knows what the store holds while git receives a push, whose refs are not there yet", async () => {
+    const { repo, store, open } = await setup();
+    const other = await openRepository(tempRepo());
+    {
+      await using odb = await openOdb(other, "magic", { url: store });
+      await put(odb, "pushed");
+    }
+    await using odb = await open();
+    expect(await haveOf(odb)).toEqual([]);
+    process.env.GIT_QUARANTINE_PATH = join(repo.gitDir, "objects/incoming");
+    try {
+      const own = await put(odb, "own");
+      expect(await haveOf(odb)).toEqual([blob("pushed").info.oid, own.oid].sort());
+      await odb.flush();
+      expect(refsOf(repo)).toEqual([]);
+    } finally {
+      delete process.env.GIT_QUARANTINE_PATH;
+    }
+    expect(await haveOf(odb)).toHaveLength(1);
+  });
+
   it("stops naming what a get finds gone", async () => {
     const { store, open } = await setup();
     const lines: string[] = [];
