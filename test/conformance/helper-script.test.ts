@@ -24,7 +24,7 @@ function failedIn(report: Report): string[] {
   return report.cases.flatMap((one) => (one.outcome === "fail" ? [`${one.name}: ${one.message}`] : []));
 }
 
-describe("a right helper", () => {
+describe("a right helper", { timeout: 180_000 }, () => {
   test.concurrent.each(["raw", "direct"])("conforms with get %s", async (get) => {
     const report = await run("ok", get);
     expect(failedIn(report)).toEqual([]);
@@ -32,7 +32,7 @@ describe("a right helper", () => {
   });
 });
 
-describe("a wrong helper fails its case and no other", () => {
+describe("a wrong helper fails its case and no other", { timeout: 180_000 }, () => {
   test.concurrent.each(faults)("%s", async (fault) => {
     const report = await run(fault, direct.includes(fault) ? "direct" : "raw", [...cheap, fault]);
     expect(
