@@ -42,16 +42,18 @@ export async function scanPack(
   deltaMemory = 32 * 1024 * 1024,
 ): Promise<ScannedPack> {
   const pack = await readPack(content, hash, what);
-  const scanned: { entry: PackEntry; oid?: ObjectId; delta?: Buffer }[] = [];
+  const scanned: Note[] = [];
   let room = deltaMemory;
   for await (const entry of pack.entries) {
+    // Not the entry itself: its content would be kept with it, a kilobyte each.
+    const { content: _, ...note } = entry;
     if (entry.type !== "ofs-delta" && entry.type !== "ref-delta") {
-      scanned.push({ entry, oid: await hashContent(entry.type, entry.size, entry.content, hash) });
+      scanned.push({ ...note, oid: await hashContent(entry.type, entry.size, entry.content, hash) });
     } else if (entry.size <= Math.min(room, KEPT_DELTA)) {
       room -= entry.size;
-      scanned.push({ entry, delta: await gather(entry.content) });
+      scanned.push({ ...note, delta: await gather(entry.content) });
     } else {
-      scanned.push({ entry });
+      scanned.push(note);
     }
   }
   return { entries: scanned.map(toScanned), checksum: pack.checksum() };
@@ -75,16 +77,9 @@ async function gather(content: Content): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-function toScanned(item: { entry: PackEntry; oid?: ObjectId; delta?: Buffer }): ScannedEntry {
-  const { offset, type, packed, baseOffset, baseId } = item.entry;
-  const { oid, delta } = item;
-  return {
-    offset,
-    crc32: packed.crc32,
-    type,
-    ...(oid === undefined ? {} : { oid }),
-    ...(delta === undefined ? {} : { delta }),
-    ...(baseOffset === undefined ? {} : { baseOffset }),
-    ...(baseId === undefined ? {} : { baseId }),
-  };
+type Note = Omit<PackEntry, "content"> & { readonly oid?: ObjectId; readonly delta?: Buffer };
+
+/** The CRC-32 of an entry is known only now that the next one has been read. */
+function toScanned({ size: _, packed, ...note }: Note): ScannedEntry {
+  return { ...note, crc32: packed.crc32 };
 }
