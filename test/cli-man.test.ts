@@ -105,6 +105,13 @@ describe("the table of verbs", () => {
     }
   });
 
+  it("is the one in docs/cli.md", () => {
+    const rows = readFileSync(join(root, "docs/cli.md"), "utf8").matchAll(/^\| `([a-z]+)` \| (.*) \|$/gm);
+    expect([...rows].map(([, name, summary]) => [name, summary])).toEqual(
+      verbs.map(({ name, summary }) => [name, summary]),
+    );
+  });
+
   it("has the package's version", () => {
     expect(version).toBe(manifest.version);
   });
