@@ -3,9 +3,9 @@
 import type { Writable } from "node:stream";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import { fail } from "./expect.js";
+import { inflated, visitLines } from "./helper-answer.js";
 import { CONTENT_LIMIT, type Got, getOf, type Offer, type Peer } from "./helper-peer.js";
 import { type Exit, formatExit, HelperProcess, type ProcessOptions } from "./helper-process.js";
-import { inflated, visitLines } from "./helper-session.js";
 
 /** How an instruction is run. */
 export interface ScriptOptions extends ProcessOptions {
