@@ -1,7 +1,7 @@
 /** Measuring by interleaved rounds: every variant once a round, so that a busy machine slows all of them alike. */
 
 import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 
 /** One thing to measure. */
@@ -80,8 +80,13 @@ export function verdicts(timings: readonly Timing[], targets: readonly Target[])
 
 /** Prints a result and keeps it as bench/results/<name>.txt and .json, with the machine it was measured on. */
 export function keep(name: string, text: string, data: unknown): void {
-  const machine = { node: process.version, cpu: cpus()[0]?.model ?? "?", cores: cpus().length };
-  const head = `${name}: Node ${machine.node}, ${machine.cores} cores (${machine.cpu}), ${new Date().toISOString()}`;
+  const machine = {
+    node: process.version,
+    cpu: cpus()[0]?.model ?? "?",
+    cores: cpus().length,
+    load: loadavg()[0]?.toFixed(1),
+  };
+  const head = `${name}: Node ${machine.node}, ${machine.cores} cores (${machine.cpu}), load ${machine.load}, ${new Date().toISOString()}`;
   const directory = join(root, "bench/results");
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, `${name}.txt`), `${head}\n\n${text}\n`);
