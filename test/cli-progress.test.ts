@@ -62,6 +62,20 @@ describe("progress", () => {
     expect(late.written()).toBe("Uploading: 100% (0/0)\r");
   });
 
+  it("counts the bytes of one big object while they pass", async () => {
+    const { task, written, advance } = progress(1);
+    async function* slow() {
+      for (let at = 0; at < 3; at++) {
+        advance(1000);
+        yield new Uint8Array(MiB);
+      }
+    }
+    let size = 0;
+    for await (const chunk of task.through(slow())) size += chunk.length;
+    expect(size).toBe(3 * MiB);
+    expect(written()).toContain("Uploading:   0% (0/1), 2.00 MiB | 1.00 MiB/s\r");
+  });
+
   it("writes sizes as git does", () => {
     expect([0, 1, 1023, 1024, 1536 * 1024, 5 * 1024 * MiB].map(formatBytes)).toEqual([
       "0 bytes",

@@ -12,6 +12,7 @@ import { asRaw } from "../store/encoding.js";
 import type { ObjectStore } from "../store/store.js";
 import type { Context, OutputOptions } from "./context.js";
 import { withOdb } from "./odb.js";
+import type { Progress } from "./progress.js";
 import { addOutputOptions } from "./verb.js";
 
 interface Options extends OutputOptions {
@@ -52,7 +53,7 @@ async function check(
   for (const line of refused) await context.print(`bad ref: ${line}\n`);
   const progress = context.progress(`Checking ${odb.name}`, undefined, options);
   const look: Check = options.store
-    ? (...args) => readWhole(...args, context)
+    ? (...args) => readWhole(...args, progress, context)
     : (...args) => stat(...args, context);
   const seen = new Set<ObjectId>();
   let bad = refused.length;
@@ -60,7 +61,7 @@ async function check(
     signal.throwIfAborted();
     seen.add(oid);
     const fault = await look(store, oid, told);
-    progress.add(1, options.store ? (told?.size ?? 0) : 0);
+    progress.add(1);
     if (fault === undefined) return;
     bad += 1;
     await context.print(`${fault}\n`);
@@ -95,13 +96,14 @@ async function readWhole(
   store: ObjectStore,
   oid: ObjectId,
   told: ObjectInfo | undefined,
+  progress: Progress,
   context: Context,
 ): Promise<string | undefined> {
   try {
     const stored = await store.get(oid, { signal: context.signal });
     if (stored === undefined) return `missing ${oid}: not in ${store.name}`;
     // asRaw hashes what passes, and throws at the end.
-    for await (const _ of asRaw(stored)) context.signal.throwIfAborted();
+    for await (const _ of progress.through(asRaw(stored))) context.signal.throwIfAborted();
     return differs(stored.info, told);
   } catch (error) {
     return `bad ${oid}: ${onlyIntegrity(error).message}`;

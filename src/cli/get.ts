@@ -63,7 +63,7 @@ async function install(
   for await (const oid of wanted) {
     signal.throwIfAborted();
     const present = await local.info(oid);
-    if (!present && !(await odb.install(oid, { signal }))) {
+    if (!present && !(await odb.install(oid, { signal, onBytes: (bytes) => progress.add(0, bytes) }))) {
       missing += 1;
       context.warn(`object ${oid} is not in ODB ${odb.name}`);
     }

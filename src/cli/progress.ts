@@ -1,9 +1,13 @@
 /** Progress on stderr as git shows it: `Uploading: 45% (9/20), 12.00 MiB | 3.00 MiB/s` (progress.c). */
 
+import type { Content } from "../object/content.js";
+
 /** Counts of one running task. */
 export interface Progress {
   /** Adds to what is done. `bytes` makes the throughput part appear. */
   add(count: number, bytes?: number): void;
+  /** The same content, its bytes counted as they pass. */
+  through(content: Content): Content;
   /** Learns the total while it runs. */
   setTotal(total: number): void;
   /** Shows the last figures, with `, done.`, if any were shown. To be called on failure too, with `done` false. */
@@ -25,7 +29,7 @@ const INTERVAL_MS = 200;
 
 /** Starts a task; with `shown` false it costs nothing and shows nothing. */
 export function startProgress(title: string, total: number | undefined, options: ProgressOptions): Progress {
-  if (!options.shown) return { add() {}, setTotal() {}, finish() {} };
+  if (!options.shown) return { add() {}, through: (content) => content, setTotal() {}, finish() {} };
   const { output, delayMs = 1000, now = () => performance.now() } = options;
   const start = now();
   let count = 0;
@@ -38,12 +42,19 @@ export function startProgress(title: string, total: number | undefined, options:
     drawn = line.length;
     next = time + INTERVAL_MS;
   };
+  const add = (added: number, addedBytes = 0) => {
+    count += added;
+    bytes += addedBytes;
+    const time = now();
+    if (time >= next) draw(time, "", "\r");
+  };
   return {
-    add(added, addedBytes = 0) {
-      count += added;
-      bytes += addedBytes;
-      const time = now();
-      if (time >= next) draw(time, "", "\r");
+    add,
+    async *through(content) {
+      for await (const chunk of content) {
+        add(0, chunk.length);
+        yield chunk;
+      }
     },
     setTotal(known) {
       total = known;

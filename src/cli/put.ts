@@ -50,8 +50,8 @@ async function put(name: string, objects: string[], options: Options, context: C
             `object ${oid} is not in ${repo.name}, nor in ODB ${name}: fetch it first`,
           );
         }
-        if (object) await odb.put(info, object.content, { signal: context.signal });
-        progress.add(1, info.size);
+        if (object) await odb.put(info, progress.through(object.content), { signal: context.signal });
+        progress.add(1);
         if (!options.quiet) await context.print(`${formatInfo(info)}\n`);
       }
     };

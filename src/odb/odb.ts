@@ -21,7 +21,7 @@ import { confirmCandidates } from "./have.js";
 import { type Journal, type JournalFile, openJournal, readJournals, removeJournals } from "./journal.js";
 import { dequeue, enqueue, readQueue } from "./queue.js";
 import { listMetadataRefs, writeMetadataRefs } from "./refs.js";
-import type { Odb, OpenOdbOptions, PutOutcome, SendReport } from "./session.js";
+import type { InstallOptions, Odb, OpenOdbOptions, PutOutcome, SendReport } from "./session.js";
 import { stateDirectory, storeKey } from "./state.js";
 
 /** `init --script` sets core.bigFileThreshold to 8 MiB: nothing larger comes in script mode. */
@@ -75,10 +75,11 @@ export class OdbSession implements Odb {
     return stored;
   }
 
-  async install(oid: ObjectId, options?: CallOptions): Promise<boolean> {
+  async install(oid: ObjectId, options?: InstallOptions): Promise<boolean> {
     const stored = await this.get(oid, options);
     if (stored === undefined) return false;
-    await writeLoose(this.repo.objectsDir, oid, asLoose(stored));
+    const content = options?.onBytes ? told(stored.content, options.onBytes) : stored.content;
+    await writeLoose(this.repo.objectsDir, oid, asLoose({ ...stored, content }));
     return true;
   }
 
@@ -319,4 +320,11 @@ function byStore(
   const groups = new Map([[key, [...own]]]);
   for (const { store, infos } of files) groups.set(store, [...(groups.get(store) ?? []), ...infos]);
   return groups;
+}
+
+async function* told(content: Content, onBytes: (bytes: number) => void): Content {
+  for await (const chunk of content) {
+    onBytes(chunk.length);
+    yield chunk;
+  }
 }

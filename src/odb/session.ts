@@ -47,6 +47,12 @@ export interface SendReport {
   readonly why?: OdbError;
 }
 
+/** Options of {@link Odb.install}. */
+export interface InstallOptions extends CallOptions {
+  /** Told of bytes as they come from the store, for progress. */
+  readonly onBytes?: (bytes: number) => void;
+}
+
 /** One ODB. Absent is `undefined`; failures are OdbErrors as of ObjectStore. */
 export interface Odb extends AsyncDisposable {
   readonly name: string;
@@ -64,7 +70,7 @@ export interface Odb extends AsyncDisposable {
   /** As `stat`. Not verified yet: `asRaw` and `asLoose` verify while they pass it on. */
   get(oid: ObjectId, options?: CallOptions): Promise<StoredObject | undefined>;
   /** Puts the object into the repository's own object store. @returns false when the store does not have it */
-  install(oid: ObjectId, options?: CallOptions): Promise<boolean>;
+  install(oid: ObjectId, options?: InstallOptions): Promise<boolean>;
 
   /**
    * Takes an object: when it resolves, the object is verified and durable in the store, and the journal says so. Its
