@@ -28,6 +28,9 @@ export interface ScannedPack {
 /** A delta above this size is read from the pack again when its turn comes. */
 const KEPT_DELTA = 64 * 1024;
 
+/** What a Buffer costs beside its bytes. */
+const DELTA_OVERHEAD = 256;
+
 /**
  * Reads a pack once.
  *
@@ -42,22 +45,34 @@ export async function scanPack(
   deltaMemory = 32 * 1024 * 1024,
 ): Promise<ScannedPack> {
   const pack = await readPack(content, hash, what);
-  const scanned: Note[] = [];
+  const entries: Writable<ScannedEntry>[] = [];
+  let packed: PackEntry["packed"] | undefined;
   let room = deltaMemory;
+  const settleLast = () => {
+    const last = entries.at(-1);
+    if (last !== undefined && packed !== undefined) last.crc32 = packed.crc32;
+  };
   for await (const entry of pack.entries) {
+    settleLast();
+    packed = entry.packed;
     // Not the entry itself: its content would be kept with it, a kilobyte each.
-    const { content: _, ...note } = entry;
-    if (entry.type !== "ofs-delta" && entry.type !== "ref-delta") {
-      scanned.push({ ...note, oid: await hashContent(entry.type, entry.size, entry.content, hash) });
-    } else if (entry.size <= Math.min(room, KEPT_DELTA)) {
-      room -= entry.size;
-      scanned.push({ ...note, delta: await gather(entry.content) });
-    } else {
-      scanned.push(note);
+    const { offset, type, size, baseOffset, baseId } = entry;
+    const note: Writable<ScannedEntry> = { offset, crc32: 0, type };
+    if (baseOffset !== undefined) note.baseOffset = baseOffset;
+    if (baseId !== undefined) note.baseId = baseId;
+    if (type !== "ofs-delta" && type !== "ref-delta") {
+      note.oid = await hashContent(type, size, entry.content, hash);
+    } else if (size <= KEPT_DELTA && size + DELTA_OVERHEAD <= room) {
+      room -= size + DELTA_OVERHEAD;
+      note.delta = await gather(entry.content);
     }
+    entries.push(note);
   }
-  return { entries: scanned.map(toScanned), checksum: pack.checksum() };
+  settleLast();
+  return { entries, checksum: pack.checksum() };
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** The id of streamed content of a known size. */
 export async function hashContent(
@@ -75,11 +90,4 @@ async function gather(content: Content): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of content) chunks.push(chunk);
   return Buffer.concat(chunks);
-}
-
-type Note = Omit<PackEntry, "content"> & { readonly oid?: ObjectId; readonly delta?: Buffer };
-
-/** The CRC-32 of an entry is known only now that the next one has been read. */
-function toScanned({ size: _, packed, ...note }: Note): ScannedEntry {
-  return { ...note, crc32: packed.crc32 };
 }
