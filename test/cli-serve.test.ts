@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, describe, expect, it } from "vitest";
+import { startAnyS3 } from "./support/any-s3.js";
 import { cliEnv, gitOdb, startOdb } from "./support/cli.js";
 import { git, spawnGit, tempRepo } from "./support/git.js";
 import { startStaticServer } from "./support/static-server.js";
@@ -210,6 +211,48 @@ describe("over HTTP", () => {
     expect(git(["cat-file", "blob", oid], { cwd: repo })).toBe("content");
     silent.closeAllConnections();
     silent.close();
+  });
+});
+
+describe("over S3", () => {
+  it("does all of it in a bucket, and says what is denied or not there", async () => {
+    const s3 = await startAnyS3();
+    try {
+      const { repo, oid } = repoWithFile();
+      const url = s3.url("cli");
+      expect(gitOdb(["init", "-q", "big", url], { cwd: repo })).toEqual({
+        status: 0,
+        stdout: "",
+        stderr: "",
+      });
+      expect(git(["config", "odb.big.subprocessCommand"], { cwd: repo })).toBe(
+        "git-odb-helper-s3 --name big",
+      );
+      expect(gitOdb(["put", "big", "a.bin"], { cwd: repo })).toEqual({
+        status: 0,
+        stdout: `${oid} 7 blob\n`,
+        stderr: "",
+      });
+      rmSync(join(repo, ".git/objects", oid.slice(0, 2)), { recursive: true });
+      expect(gitOdb(["get", "-q", "big", "a.bin"], { cwd: repo }).status).toBe(0);
+      expect(git(["cat-file", "blob", oid], { cwd: repo })).toBe("content");
+      expect(gitOdb(["fsck", "--store", "-q"], { cwd: repo })).toEqual({ status: 0, stdout: "", stderr: "" });
+      const wrong = { AWS_SECRET_ACCESS_KEY: "hunter2" };
+      const denied = gitOdb(["ls", "--store", "big"], { cwd: repo, env: wrong });
+      expect([denied.status, denied.stderr]).toEqual([
+        128,
+        expect.stringMatching(/^fatal: [^\n]*s3:[^\n]*\n$/),
+      ]);
+      expect(denied.stderr).not.toContain("hunter2");
+      const nowhere = url.replace(/^s3:\/\/[^/?]*/, "s3://no-such-bucket");
+      const gone = gitOdb(["init", "other", nowhere], { cwd: repo });
+      expect([gone.status, gone.stderr]).toEqual([
+        128,
+        expect.stringMatching(/^fatal: [^\n]*no-such-bucket[^\n]*\n$/),
+      ]);
+    } finally {
+      await s3.close();
+    }
   });
 });
 

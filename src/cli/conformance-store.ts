@@ -6,6 +6,7 @@ import { type CaseResult, type Report, runContract } from "../conformance/index.
 import { storeCases } from "../conformance/store-cases.js";
 import { type StoreSubject, storeAbilities } from "../conformance/store-subject.js";
 import { OdbError } from "../errors.js";
+import { gitCredentials } from "../repo/credential.js";
 import { openStore } from "../store/open.js";
 import { isBareRepository, readSettings } from "../store/settings.js";
 import type { ObjectStore } from "../store/store.js";
@@ -20,7 +21,7 @@ interface Options {
 
 /** @throws OdbError conflict, when the store is not empty; what opening it throws */
 export async function runStoreConformance(url: string, options: Options): Promise<Report> {
-  const store = await openStore(url, { signal: options.signal });
+  const store = await openStore(url, { signal: options.signal, credentials: gitCredentials() });
   try {
     if (!options.force) await requireEmpty(store, options.signal);
     const subject = await subjectOf(url, store, options.signal);
@@ -49,7 +50,7 @@ async function requireEmpty(store: ObjectStore, signal: AbortSignal): Promise<vo
 
 /** What the store can do, by the layout that the bucket has. */
 async function subjectOf(url: string, store: ObjectStore, signal: AbortSignal): Promise<StoreSubject> {
-  const bucket = await openBucket(url);
+  const bucket = await openBucket(url, { credentials: gitCredentials() });
   try {
     const settings = await readSettings(bucket, { signal });
     const layout = settings?.layout ?? parseBucketUrl(url).layout;
