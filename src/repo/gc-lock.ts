@@ -1,0 +1,77 @@
+/** The lock of `git gc`, held while packs are replaced: two that do so at once could delete each other's (builtin/gc.c). */
+
+import { open, readFile, rename, rm, stat } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { OdbError, toOdbError } from "../errors.js";
+import type { Repository } from "./git.js";
+
+/** git takes the lock of a process that it cannot ask about for stale after 12 hours. */
+const STALE_MS = 12 * 3600 * 1000;
+
+/**
+ * Runs `use` while no `git gc` (nor `gc --auto`) can start, nor another of ours. The lock of a process that was killed
+ * is taken over, by us and by git.
+ *
+ * @throws OdbError conflict, when one runs
+ */
+export async function withGcLock<T>(repo: Repository, use: () => Promise<T>): Promise<T> {
+  const path = join(repo.commonDir, "gc.pid");
+  const content = `${process.pid} ${hostname()}`;
+  await take(path, content);
+  try {
+    return await use();
+  } finally {
+    if ((await readFile(path, "utf8").catch(() => "")) === content) await rm(path, { force: true });
+  }
+}
+
+/** As git: `gc.pid.lock` guards the look at `gc.pid`, then becomes it. */
+async function take(path: string, content: string): Promise<void> {
+  const guard = `${path}.lock`;
+  const file = await open(guard, "wx").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw toOdbError(error);
+    throw new OdbError("conflict", `${guard} is there: git gc starts just now; remove it if no git runs`);
+  });
+  try {
+    try {
+      await file.writeFile(content);
+    } finally {
+      await file.close();
+    }
+    const holder = await livingHolder(path);
+    if (holder !== undefined) {
+      throw new OdbError(
+        "conflict",
+        `git gc or another git odb is at work on the packs (process ${holder}): run this again when it is done`,
+      );
+    }
+    await rename(guard, path);
+  } catch (error) {
+    await rm(guard, { force: true });
+    throw toOdbError(error);
+  }
+}
+
+/** Who holds the lock, by the rules of git's lock_repo_for_gc. */
+async function livingHolder(path: string): Promise<string | undefined> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  const [, pid, host] = /^([0-9]+) (\S+)/.exec(text ?? "") ?? [];
+  if (pid === undefined || host === undefined) return undefined;
+  const { mtimeMs } = await stat(path);
+  if (Date.now() - mtimeMs > STALE_MS) return undefined;
+  return host !== hostname() || isAlive(Number(pid)) ? `${pid} on ${host}` : undefined;
+}
+
+/** Whether a process of this host runs. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+  }
+}
