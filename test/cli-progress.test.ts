@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { formatBytes, startProgress } from "../src/cli/progress.js";
+import { formatBytes, startProgress } from "../src/progress.js";
 
 const MiB = 1024 * 1024;
 

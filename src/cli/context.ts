@@ -2,7 +2,7 @@
 
 import { once } from "node:events";
 import { OdbError } from "../errors.js";
-import { type Progress, startProgress } from "./progress.js";
+import { type Progress, startProgress } from "../progress.js";
 
 /** Options that a verb with `-q` and `--progress` has (see {@link addOutputOptions} in verb.ts). */
 export interface OutputOptions {

@@ -7,12 +7,12 @@ import type { ObjectInfo } from "../object/info.js";
 import { readOdbConfig, requireOdbConfig } from "../odb/config.js";
 import { readMetadata } from "../odb/refs.js";
 import type { Odb } from "../odb/session.js";
+import type { Progress } from "../progress.js";
 import { openRepository } from "../repo/git.js";
 import { asRaw } from "../store/encoding.js";
 import type { ObjectStore } from "../store/store.js";
 import type { Context, OutputOptions } from "./context.js";
 import { withOdb } from "./odb.js";
-import type { Progress } from "./progress.js";
 import { addOutputOptions } from "./verb.js";
 
 interface Options extends OutputOptions {

@@ -9,7 +9,7 @@ import type { LayoutOptions } from "./layout.js";
 import { looseStore } from "./loose-layout.js";
 import { withPacks } from "./packs.js";
 import { rawStore } from "./raw-layout.js";
-import { isBareRepository, readSettings } from "./settings.js";
+import { type BucketSettings, isBareRepository, readSettings } from "./settings.js";
 import type { ObjectStore } from "./store.js";
 import { tieredStore, type WritePolicy } from "./tiered.js";
 
@@ -86,7 +86,15 @@ export interface OpenStoreOptions extends LayoutOptions, CallOptions {
  *   a version we do not know; invalid, for an unknown layout
  */
 export async function openStoreOn(bucket: Bucket, options: OpenStoreOptions = {}): Promise<ObjectStore> {
-  const settings = await readSettings(bucket, options);
+  return await storeOn(bucket, await readSettings(bucket, options), options);
+}
+
+/** As {@link openStoreOn}, for a caller that has read the settings itself. */
+export async function storeOn(
+  bucket: Bucket,
+  settings: BucketSettings | undefined,
+  options: OpenStoreOptions = {},
+): Promise<ObjectStore> {
   if (settings !== undefined && options.hash !== undefined && settings.hash !== options.hash) {
     throw new OdbError(
       "config",

@@ -1,6 +1,6 @@
 /** Progress on stderr as git shows it: `Uploading: 45% (9/20), 12.00 MiB | 3.00 MiB/s` (progress.c). */
 
-import type { Content } from "../object/content.js";
+import type { Content } from "./object/content.js";
 
 /** Counts of one running task. */
 export interface Progress {

@@ -1,0 +1,95 @@
+/** Brings promised objects of a store into the repository: one parallel download, one promisor pack. */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { OdbError } from "../errors.js";
+import { algorithmOf, type ObjectId } from "../object/id.js";
+import { writePromisorPack } from "../repo/promisor-pack.js";
+import { type GatheredObject, gather } from "../store/gather.js";
+import type { ObjectStore } from "../store/store.js";
+
+/** How {@link fetchObjects} works. */
+export interface FetchObjectsOptions {
+  /** Objects asked for at the same time. */
+  readonly parallel?: number;
+  /** Told of an object whose bytes in the store are not the object: it is not installed. */
+  readonly onBad?: (oid: ObjectId, error: OdbError) => void;
+  /** Told of each object that has arrived, and its size in bytes. */
+  readonly onArrival?: (oid: ObjectId, size: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What a fetch brought. */
+export interface Fetched {
+  /** Objects installed. */
+  readonly count: number;
+  /** Asked for, and not in the store. */
+  readonly missing: readonly ObjectId[];
+  /** Broken in the store. */
+  readonly bad: readonly ObjectId[];
+}
+
+/**
+ * Fetches these objects, each once. What the store has is installed even when some are missing or broken, or when the
+ * store fails in between; running it again brings the rest.
+ *
+ * @param objectsDir the object store to write into
+ * @throws OdbError unavailable, denied, … of the store, after what had arrived is installed; full
+ */
+export async function fetchObjects(
+  store: ObjectStore,
+  oids: readonly ObjectId[],
+  objectsDir: string,
+  options: FetchObjectsOptions = {},
+): Promise<Fetched> {
+  const wanted = [...new Set(oids)];
+  const [first] = wanted;
+  if (first === undefined) return { count: 0, missing: [], bad: [] };
+  const missing: ObjectId[] = [];
+  const bad: ObjectId[] = [];
+  const onBad = (oid: ObjectId, error: OdbError) => {
+    bad.push(oid);
+    options.onBad?.(oid, error);
+  };
+  await using folder = privateFolder(objectsDir);
+  const objects = gather(store, wanted, {
+    parallel: Math.min(options.parallel ?? PARALLEL, wanted.length),
+    directory: folder.path,
+    onMissing: (oid) => missing.push(oid),
+    onBad,
+    ...(options.signal && { signal: options.signal }),
+  });
+  const { count } = await writePromisorPack(
+    { objectsDir, hash: algorithmOf(first) },
+    told(objects, options),
+    { expected: wanted.length, keepPartial: true, onFailure: ({ oid }, error) => onBad(oid, error) },
+  );
+  return { count, missing, bad };
+}
+
+/** Objects at the same time: with 20 ms to the store, a processor is busy with about so many. */
+const PARALLEL = 32;
+
+async function* told(
+  objects: AsyncIterable<GatheredObject>,
+  { onArrival }: FetchObjectsOptions,
+): AsyncGenerator<GatheredObject> {
+  for await (const object of objects) {
+    yield object;
+    onArrival?.(object.info.oid, object.info.size);
+  }
+}
+
+/** A folder in the object store, made on demand and removed at the end; after a crash `git prune` removes it. */
+function privateFolder(objectsDir: string): AsyncDisposable & { path(): Promise<string> } {
+  let made: Promise<string> | undefined;
+  return {
+    path() {
+      made ??= mkdtemp(join(objectsDir, "tmp_objdir-odb-"));
+      return made;
+    },
+    async [Symbol.asyncDispose]() {
+      if (made !== undefined) await rm(await made, { recursive: true, force: true });
+    },
+  };
+}

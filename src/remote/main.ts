@@ -1,0 +1,73 @@
+/** git-remote-odb: what git starts for the URLs `odb::<bucket-url>` and `odb://…`. */
+
+import { exitCodeOf, OdbError, toOdbError } from "../errors.js";
+import { bucketUrlOf } from "../odb/promisor-remote.js";
+import { placesFromEnvironment } from "../repo/places.js";
+import { version } from "../version.js";
+import { openRemote } from "./open.js";
+import { helperPipes } from "./pipes.js";
+import type { Remote } from "./remote.js";
+import { runRemoteHelper } from "./remote-helper.js";
+
+void main(process.argv.slice(2));
+
+async function main(argv: readonly string[]): Promise<void> {
+  // Also for what our own children start.
+  process.env.GIT_NO_EXTERNAL_ODB = "1";
+  const tell = (line: string) => void process.stderr.write(`git-remote-odb: ${line.replaceAll("\n", " ")}\n`);
+  const signal = interruption();
+  let remote: Promise<Remote> | undefined;
+  try {
+    const [name, address = name] = argv;
+    if (name === undefined || address === undefined || name.startsWith("-")) return usage(name);
+    const url = bucketUrlOf(address);
+    const context = {
+      name,
+      url,
+      places: placesFromEnvironment(),
+      signal,
+      warn: tell,
+      stderr: process.stderr,
+    };
+    const open = () => {
+      remote ??= openRemote(context);
+      return remote;
+    };
+    // It opens while git still says what it wants; whoever needs it sees a failure.
+    open().catch(() => {});
+    const { complete } = await runRemoteHelper(helperPipes(signal), open);
+    if (!complete) process.exitCode = 1;
+  } catch (cause) {
+    const error = toOdbError(signal.aborted ? signal.reason : cause);
+    if (error.code !== "aborted") tell(error.message);
+    if (error.code === "bug" && process.env.GIT_ODB_TRACE) tell(String(error.stack));
+    process.exitCode = exitCodeOf(error);
+  } finally {
+    // What it could not end is of no use to git, which has its answer.
+    await remote?.then((opened) => opened.close()).catch(() => {});
+  }
+  // A read that waits for git would keep the process.
+  if (signal.aborted) process.exit();
+}
+
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.once(name, () => controller.abort(new OdbError("aborted", "interrupted", { cause: name })));
+  }
+  return controller.signal;
+}
+
+function usage(word: string | undefined): void {
+  if (word === "--version") {
+    process.stdout.write(`git-remote-odb version ${version}\n`);
+    return;
+  }
+  const text =
+    "usage: git remote-odb <remote> <url>\n\ngit runs this command for URLs that begin with odb:: or odb://.\n";
+  if (word === "-h" || word === "--help") process.stdout.write(text);
+  else {
+    process.stderr.write(text);
+    process.exitCode = 129;
+  }
+}

@@ -1,0 +1,275 @@
+/** A pack file that grows, with its index and its promisor mark at the end: gitformat-pack(5), builtin/index-pack.c. */
+
+import { createHash, type Hash, randomBytes } from "node:crypto";
+import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { OdbError, toOdbError } from "../errors.js";
+import type { HashAlgorithm, ObjectId } from "../object/id.js";
+import type { IndexEntry } from "../pack/idx.js";
+import { formatIndex } from "../pack/idx-write.js";
+
+/** A pack under way. Entries are added one after the other: `begin`, any number of `append`, `end`. */
+export interface PackFile {
+  /** Whole entries so far. */
+  readonly count: number;
+  has(oid: ObjectId): boolean;
+  begin(oid: ObjectId): void;
+  /** The bytes belong to the file from now on. @throws OdbError full, denied */
+  append(bytes: Uint8Array): Promise<void>;
+  end(): void;
+  /** Takes the entry that was begun out again. */
+  rollBack(): Promise<void>;
+  /**
+   * Makes pack, mark and index durable and visible, in this order: git sees the pack when its index is there.
+   *
+   * @returns the path of the pack
+   */
+  finish(): Promise<string>;
+  /** Removes what is not finished; may be called at any time. */
+  discard(): Promise<void>;
+}
+
+/** Small entries leave in blocks of this size. */
+const BLOCK = 1024 * 1024;
+
+/** With a large pack, bytes are brought to disk in steps while it grows: the last sync is short then. */
+const SYNC_STEP = 64 * BLOCK;
+
+/** @param expected the number of entries to write into the header; another number costs reading the pack once more */
+export async function createPackFile(
+  objectsDir: string,
+  hash: HashAlgorithm,
+  expected: number,
+): Promise<PackFile> {
+  const directory = join(objectsDir, "pack");
+  const suffix = randomBytes(6).toString("hex");
+  const temporary = {
+    pack: join(directory, `tmp_pack_${suffix}`),
+    idx: join(directory, `tmp_idx_${suffix}`),
+  };
+  const context = `write a pack into ${objectsDir}`;
+  try {
+    const handle = await openNew(temporary.pack, directory);
+    const file = new GrowingPack(handle, directory, temporary, hash, expected, context);
+    await file.append(header(expected));
+    return file;
+  } catch (error) {
+    throw toOdbError(error, context);
+  }
+}
+
+class GrowingPack implements PackFile {
+  readonly #handle: FileHandle;
+  readonly #directory: string;
+  readonly #temporary: { readonly pack: string; readonly idx: string };
+  readonly #algorithm: HashAlgorithm;
+  readonly #expected: number;
+  readonly #context: string;
+  readonly #entries: IndexEntry[] = [];
+  readonly #seen = new Set<ObjectId>();
+  #hash: Hash;
+  #held: Uint8Array[] = [];
+  #heldSize = 0;
+  #written = 0;
+  #synced = 0;
+  #current: { oid: ObjectId; offset: number; crc32: number; hash: Hash } | undefined;
+  #closed = false;
+
+  constructor(
+    handle: FileHandle,
+    directory: string,
+    temporary: { pack: string; idx: string },
+    algorithm: HashAlgorithm,
+    expected: number,
+    context: string,
+  ) {
+    this.#handle = handle;
+    this.#directory = directory;
+    this.#temporary = temporary;
+    this.#algorithm = algorithm;
+    this.#expected = expected;
+    this.#context = context;
+    this.#hash = createHash(algorithm);
+  }
+
+  get count(): number {
+    return this.#entries.length;
+  }
+
+  has(oid: ObjectId): boolean {
+    return this.#seen.has(oid);
+  }
+
+  begin(oid: ObjectId): void {
+    this.#current = { oid, offset: this.#size(), crc32: 0, hash: this.#hash.copy() };
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    this.#hash.update(bytes);
+    if (this.#current !== undefined) this.#current.crc32 = crc32(bytes, this.#current.crc32);
+    this.#held.push(bytes);
+    this.#heldSize += bytes.length;
+    if (this.#heldSize >= BLOCK) await this.#flush();
+  }
+
+  end(): void {
+    if (this.#current === undefined) throw new OdbError("bug", "no entry of the pack was begun");
+    const { oid, offset, crc32 } = this.#current;
+    this.#entries.push({ oid, offset, crc32 });
+    this.#seen.add(oid);
+    this.#current = undefined;
+  }
+
+  async rollBack(): Promise<void> {
+    const current = this.#current;
+    if (current === undefined) return;
+    this.#current = undefined;
+    await this.#flush();
+    await this.#guard(this.#handle.truncate(current.offset));
+    this.#written = current.offset;
+    this.#hash = current.hash;
+  }
+
+  async finish(): Promise<string> {
+    await this.#flush();
+    const checksum = await this.#seal();
+    const index = formatIndex(this.#entries, checksum, this.#algorithm);
+    const name = join(this.#directory, `pack-${checksum}`);
+    await this.#guard(this.#place(index, name));
+    return `${name}.pack`;
+  }
+
+  async discard(): Promise<void> {
+    await this.#close();
+    await Promise.all([rm(this.#temporary.pack, { force: true }), rm(this.#temporary.idx, { force: true })]);
+  }
+
+  #size(): number {
+    return this.#written + this.#heldSize;
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#heldSize === 0) return;
+    const [only] = this.#held;
+    const bytes = only !== undefined && this.#held.length === 1 ? only : Buffer.concat(this.#held);
+    this.#held = [];
+    this.#heldSize = 0;
+    await this.#guard(writeAll(this.#handle, bytes, this.#written));
+    this.#written += bytes.length;
+    if (this.#written - this.#synced < SYNC_STEP) return;
+    this.#synced = this.#written;
+    await this.#guard(this.#handle.datasync());
+  }
+
+  /** Puts the count and the trailer right. @returns the checksum in hex */
+  async #seal(): Promise<string> {
+    if (this.count !== this.#expected) {
+      await this.#guard(writeAll(this.#handle, header(this.count), 0));
+      this.#hash = await this.#guard(this.#rehash());
+    }
+    const trailer = this.#hash.digest();
+    await this.#guard(writeAll(this.#handle, trailer, this.#written));
+    return trailer.toString("hex");
+  }
+
+  async #rehash(): Promise<Hash> {
+    const hash = createHash(this.#algorithm);
+    const block = Buffer.allocUnsafe(Math.min(BLOCK, this.#written));
+    for (let at = 0; at < this.#written; ) {
+      const length = Math.min(block.length, this.#written - at);
+      const { bytesRead } = await this.#handle.read(block, 0, length, at);
+      if (bytesRead === 0)
+        throw new OdbError("integrity", `${this.#temporary.pack} was cut by somebody else`);
+      hash.update(block.subarray(0, bytesRead));
+      at += bytesRead;
+    }
+    return hash;
+  }
+
+  async #place(index: Uint8Array, name: string): Promise<void> {
+    const { pack, idx } = this.#temporary;
+    const mode = await packMode(this.#directory);
+    await Promise.all([this.#settle(mode), writeDurably(idx, index, mode)]);
+    await this.#close();
+    await rename(pack, `${name}.pack`);
+    await writeDurably(`${name}.promisor`, Buffer.alloc(0), mode).catch(unlessThere);
+    await rename(idx, `${name}.idx`);
+    await syncDirectory(this.#directory);
+  }
+
+  async #settle(mode: number): Promise<void> {
+    await this.#handle.chmod(mode);
+    await this.#handle.sync();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#handle.close();
+  }
+
+  async #guard<T>(action: Promise<T>): Promise<T> {
+    try {
+      return await action;
+    } catch (error) {
+      throw toOdbError(error, this.#context);
+    }
+  }
+}
+
+function header(count: number): Buffer {
+  const bytes = Buffer.from("PACK\0\0\0\u0002\0\0\0\0", "latin1");
+  bytes.writeUInt32BE(count, 8);
+  return bytes;
+}
+
+/** A new repository that was copied without its empty folders has no `pack`. */
+async function openNew(path: string, directory: string): Promise<FileHandle> {
+  try {
+    return await open(path, "wx+", 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  await mkdir(directory, { recursive: true });
+  return open(path, "wx+", 0o600);
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, position + at);
+    at += bytesWritten;
+  }
+}
+
+/** Read only, as git makes packs; readable by those who can read the folder (`core.sharedRepository`). */
+async function packMode(directory: string): Promise<number> {
+  return 0o444 & (await stat(directory)).mode;
+}
+
+async function writeDurably(path: string, bytes: Uint8Array, mode: number): Promise<void> {
+  const handle = await open(path, "wx", 0o600);
+  try {
+    await handle.writeFile(bytes);
+    await handle.chmod(mode);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Another process has just written the same pack: its mark is as good as ours. */
+function unlessThere(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EEXIST") throw error;
+}
+
+/** Makes the names in a folder durable; some systems (Windows) cannot open one. */
+async function syncDirectory(directory: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const handle = await open(directory, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
