@@ -1,16 +1,19 @@
 /** `git odb init <name> <url>…`: makes a store ready and writes the ODB's settings into this repository. */
 
-import { pathToFileURL } from "node:url";
 import { type Command, Option } from "commander";
 import { openBucket } from "../bucket/open.js";
 import { parseBucketUrl } from "../bucket/url.js";
 import { OdbError } from "../errors.js";
-import type { GetMode } from "../odb/config.js";
+import { type GetMode, requireOdbConfig } from "../odb/config.js";
 import { parseOdbName } from "../odb/name.js";
-import { checkConfigurable, configureOdb, type HelperKind, helperCommand } from "../odb/setup.js";
+import { publish, publishable, publishedRef } from "../odb/published.js";
+import { checkConfigurable, configureOdb, helperCommand } from "../odb/setup.js";
+import { helperKindOf, parseStoreUrl } from "../odb/store-url.js";
+import { describeStore, whyNotFromRemote } from "../odb/trust.js";
 import { gitCredentials } from "../repo/credential.js";
 import { openRepository, type Repository } from "../repo/git.js";
 import { initBucket, isBareRepository, readSettings } from "../store/settings.js";
+import { redact } from "../trace.js";
 import type { Context, OutputOptions } from "./context.js";
 import { findOnPath } from "./path.js";
 
@@ -18,15 +21,19 @@ interface Options extends OutputOptions {
   readonly script?: boolean;
   readonly get?: GetMode;
   readonly check: boolean;
+  readonly publish?: boolean;
+  readonly publicUrl?: string;
 }
 
 export function define(command: Command, context: Context): void {
   command
     .argument("<name>", "the ODB: letters, digits, - and _")
-    .argument("<url...>", "a path, file://, http(s):// or s3:// URL; several make a tiered store")
+    .argument("[url...]", "a path, file://, http(s):// or s3:// URL; several make a tiered store")
     .option("--script", "one helper process for each object, instead of one for each git command")
     .addOption(new Option("--get <kind>", "how git gets objects").choices(["git", "raw", "direct"]))
     .option("--no-check", "write the settings without a look at the store")
+    .option("--publish", "write the settings to refs/odbs/<name>/config, for clones to find them")
+    .option("--public-url <url>", "publish this URL instead, by which others reach the store")
     .option("-q, --quiet", "say nothing but errors and warnings")
     .action((name: string, urls: string[], options: Options) => init(name, urls, options, context));
 }
@@ -39,7 +46,23 @@ async function init(
 ): Promise<void> {
   parseOdbName(name);
   const repo = await openRepository();
-  const stores = urls.map(normalize);
+  const publishes = options.publish || options.publicUrl !== undefined;
+  if (urls.length > 0) await connect(repo, name, urls, options, context);
+  else if (!publishes) {
+    throw new OdbError("invalid", `where is the store of ODB ${name}? Say: git odb init ${name} <url>`);
+  }
+  if (publishes) await publishSettings(repo, name, options, context);
+  else context.note(`Next: git odb track ${name} '<pattern>'`, options);
+}
+
+async function connect(
+  repo: Repository,
+  name: string,
+  urls: readonly string[],
+  options: Options,
+  context: Context,
+): Promise<void> {
+  const stores = urls.map(parseStoreUrl);
   const given = stores.map(({ url }) => url);
   await checkConfigurable(repo, name, given);
   if (options.check) for (const { url } of stores) await initStore(url, repo, options, context);
@@ -54,30 +77,30 @@ async function init(
       `${program} is not on PATH, where git looks for it: run "npm install -g git-odb", or mend PATH`,
     );
   }
-  context.note(`Next: git odb track ${name} '<pattern>'`, options);
 }
 
-/** A store as the user named it, made fit for a config that is read from any folder. */
-interface NamedStore {
-  readonly url: string;
-  readonly kind: HelperKind;
-  /** Without its query. */
-  readonly shown: string;
-}
-
-/** @throws OdbError invalid, for what is no bucket URL, or has a user name or password in it */
-function normalize(url: string): NamedStore {
-  const location = parseBucketUrl(url);
-  if (location.kind === "memory") throw new OdbError("invalid", `${url}: a store in memory would not last`);
-  if (location.kind !== "file") return { url, kind: location.kind, shown: location.name };
-  const { href } = pathToFileURL(location.path);
-  const query = location.layout === undefined ? "" : `?layout=${location.layout}`;
-  return { url: href + query, kind: "file", shown: href };
-}
-
-/** The helpers differ in what they load; each can do what those before it can. */
-function helperKindOf(kinds: readonly HelperKind[]): HelperKind {
-  return (["s3", "http"] as const).find((kind) => kinds.includes(kind)) ?? "file";
+async function publishSettings(
+  repo: Repository,
+  name: string,
+  options: Options,
+  context: Context,
+): Promise<void> {
+  const config = await requireOdbConfig(repo, name);
+  const settings = publishable(config, options.publicUrl && parseStoreUrl(options.publicUrl).url);
+  const ref = publishedRef(name);
+  const changed = await publish(repo, settings);
+  context.note(
+    `${ref}: ${settings.urls.map(describeStore).join(", ")}${changed ? "" : " (as before)"}`,
+    options,
+  );
+  for (const url of settings.urls) {
+    const why = whyNotFromRemote(url);
+    if (why === undefined) continue;
+    context.warn(
+      `clones must name this store themselves, because ${why}: git odb clone --accept-odb=${redact(url)}`,
+    );
+  }
+  context.note(`Next: git push <remote> +${ref}`, options);
 }
 
 /** Makes the bucket say what it holds, where it lets us; a bucket that others keep is left as it is. */
