@@ -1,9 +1,10 @@
 /** A helper from its command line to its exit code. */
 
-import { type OdbHandler, serveProcess, serveScript } from "../protocol/index.js";
+import { type GetKind, type OdbHandler, serveProcess, serveScript } from "../protocol/index.js";
 import { exitCodeOf, OdbError, toOdbError } from "../src/errors.js";
 import type { Odb } from "../src/odb/session.js";
 import { type HelperArguments, helperUsage, parseHelperArguments } from "./arguments.js";
+import type { Unopened } from "./rescue.js";
 import { brokenHandler, type StoreHandlerOptions, storeHandler } from "./store-handler.js";
 
 /** What one helper differs in from the others. */
@@ -27,7 +28,8 @@ export async function runHelper(
   process.env.GIT_NO_EXTERNAL_ODB = "1";
   const tell = (line: string) => void process.stderr.write(`${kind.command}: ${line}\n`);
   try {
-    const args = parseHelperArguments(argv);
+    const args = await parseOrRescue(argv, tell);
+    if (args === undefined) return;
     if (args.help) process.stdout.write(helperUsage(kind.command, kind.urls));
     else await serve(kind, args, tell);
   } catch (cause) {
@@ -46,16 +48,39 @@ interface Opened {
   readonly get: "git" | "raw" | "direct";
 }
 
+/** @returns undefined when the command line is wrong but ended in a put, whose object has been kept */
+async function parseOrRescue(argv: readonly string[], tell: Tell): Promise<HelperArguments | undefined> {
+  try {
+    return parseHelperArguments(argv);
+  } catch (error) {
+    // git appends the instruction to the command of the config, which is what is wrong.
+    const instruction = argv.slice(-4);
+    if (instruction[0] !== "put_raw_obj") throw error;
+    await serveOne(await rescuer({ why: toOdbError(error) }, tell), instruction);
+    return undefined;
+  }
+}
+
+async function serveOne(handler: OdbHandler, instruction: readonly string[], get?: GetKind): Promise<void> {
+  const { stdin: input, stdout: output, stderr } = process;
+  process.exitCode = await serveScript(handler, instruction, { input, output, stderr, get });
+}
+
+async function rescuer(unopened: Unopened, tell: Tell): Promise<OdbHandler> {
+  const { rescuingHandler } = await import("./rescue.js");
+  return rescuingHandler(unopened, tell);
+}
+
 async function serve(kind: HelperKind, args: HelperArguments, tell: Tell): Promise<void> {
   const script = args.instruction.length > 0;
   const { handler, get } = await open(kind, args, tell);
   closeOnSignal(handler);
-  const ends = { input: process.stdin, output: process.stdout, get };
-  if (script) {
-    process.exitCode = await serveScript(handler, args.instruction, { ...ends, stderr: process.stderr });
-  } else {
+  if (script) await serveOne(handler, args.instruction, get);
+  else {
     await serveProcess(handler, {
-      ...ends,
+      input: process.stdin,
+      output: process.stdout,
+      get,
       onFailure: ({ command, error }) => tell(`${command}: ${error.message}`),
     });
   }
@@ -79,7 +104,12 @@ async function open(kind: HelperKind, args: HelperArguments, warn: Tell): Promis
     const handler = (kind.handler ?? storeHandler)(odb, { keepRefused, warn });
     return { handler, get: kind.handler ? "git" : odb.config.get };
   } catch (error) {
-    return { handler: brokenHandler(toOdbError(error)), get: "git" };
+    const why = toOdbError(error);
+    const isPut = args.instruction[0] === "put_raw_obj";
+    return {
+      handler: isPut ? await rescuer({ why, name: args.name }, warn) : brokenHandler(why),
+      get: "git",
+    };
   }
 }
 

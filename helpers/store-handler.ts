@@ -3,9 +3,11 @@
 import { type GetKind, OdbError, type OdbHandler } from "../protocol/index.js";
 import { toOdbError } from "../src/errors.js";
 import type { ObjectId } from "../src/object/id.js";
+import { keptWarning } from "../src/odb/keep.js";
 import type { Odb } from "../src/odb/session.js";
 import { asLoose, asRaw } from "../src/store/encoding.js";
 import { runBundleStep } from "./bundle-step.js";
+import { makeExternalFolder } from "./external-folder.js";
 import { prefetcher } from "./prefetch.js";
 
 /** How a handler serves its ODB. */
@@ -32,6 +34,7 @@ export function storeHandler(
   const prefetch = prefetcher(odb);
   return {
     async init() {
+      if (odb.config.get !== "direct") await makeExternalFolder(odb.repo.objectsDir);
       await runBundleStep(odb, options.warn);
     },
 
@@ -56,7 +59,7 @@ export function storeHandler(
       const outcome = await odb.putOrQueue(info, content);
       contact.reached ||= outcome.state === "stored";
       contact.failed ||= outcome.state === "queued";
-      if (outcome.state === "queued") options.warn(queuedWarning(info.oid, odb.name, outcome.why));
+      if (outcome.state === "queued") options.warn(keptWarning(info.oid, odb.name, outcome.why));
     },
 
     async putDirect(info) {
@@ -107,11 +110,6 @@ async function watched<T>(contact: Contact, call: Promise<T>): Promise<T> {
     contact.failed = true;
     throw error;
   }
-}
-
-function queuedWarning(oid: ObjectId, name: string, why: OdbError): string {
-  const then = `it is kept in this repository; "git odb put ${name} --queued" or the next run of the helper sends it`;
-  return `object ${oid} could not be stored: ${why.message}; ${then}`;
 }
 
 async function putFromRepository(odb: Odb, oid: ObjectId): Promise<void> {

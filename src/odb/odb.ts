@@ -1,12 +1,10 @@
 /** The working of an {@link Odb}: store first, then journal, then refs. */
 
-import { join } from "node:path";
 import type { CallOptions } from "../bucket/bucket.js";
 import { OdbError, toOdbError } from "../errors.js";
 import type { Content, SourceObject } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
-import { encodeLoose } from "../object/loose.js";
 import { openCatFile, type RepositoryObject } from "../repo/cat-file.js";
 import { gitCredentials } from "../repo/credential.js";
 import type { Repository } from "../repo/git.js";
@@ -19,13 +17,11 @@ import type { OdbConfig } from "./config.js";
 import { addConfirmed, readConfirmed, removeConfirmed } from "./confirmed.js";
 import { confirmCandidates } from "./have.js";
 import { type Journal, type JournalFile, openJournal, readJournals, removeJournals } from "./journal.js";
-import { dequeue, enqueue, readQueue } from "./queue.js";
+import { keepObject, stageToKeep } from "./keep.js";
+import { dequeue, readQueue } from "./queue.js";
 import { listMetadataRefs, writeMetadataRefs } from "./refs.js";
 import type { InstallOptions, Odb, OpenOdbOptions, PutOutcome, SendReport } from "./session.js";
 import { stateDirectory, storeKey } from "./state.js";
-
-/** `init --script` sets core.bigFileThreshold to 8 MiB: nothing larger comes in script mode. */
-const SCRIPT_LIMIT = 8 * 1024 * 1024;
 
 /** Made by `openOdb`. */
 export class OdbSession implements Odb {
@@ -90,15 +86,13 @@ export class OdbSession implements Odb {
   }
 
   async putOrQueue(info: ObjectInfo, content: Content, options?: CallOptions): Promise<PutOutcome> {
-    // Not where the store stages, which may be what is full; in memory up to what script mode is fit for.
-    const staging = { directory: join(this.directory, "tmp"), memoryLimit: SCRIPT_LIMIT };
-    await using staged = await stage(info, content, staging);
+    await using staged = await stageToKeep(this.repo, this.name, info, content);
     try {
       await this.#putStaged(await this.store(), staged, options);
       return { state: "stored" };
     } catch (error) {
       const why = toOdbError(error);
-      await this.#keep(staged, why);
+      await keepObject(this.repo, this.name, staged, why);
       return { state: "queued", why };
     }
   }
@@ -249,20 +243,6 @@ export class OdbSession implements Odb {
   async #putStaged(store: ObjectStore, staged: SourceObject, options?: CallOptions): Promise<void> {
     await store.put(staged, options);
     await this.#journal.append(staged.info);
-  }
-
-  /** Into the repository's own object store, then the queue. */
-  async #keep(staged: SourceObject, why: OdbError): Promise<void> {
-    const { info } = staged;
-    try {
-      await writeLoose(this.repo.objectsDir, info.oid, encodeLoose(info, staged.open()));
-      await enqueue(this.directory, info);
-    } catch (error) {
-      const { code, message } = toOdbError(error);
-      throw new OdbError(code, `object ${info.oid} is stored NOWHERE: ${why.message}; ${message}`, {
-        cause: error,
-      });
-    }
   }
 
   /** @returns false when neither the repository nor the store has the object */
