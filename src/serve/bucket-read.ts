@@ -26,8 +26,8 @@ export async function readKey(bucket: Bucket, key: string, exchange: Exchange): 
   return readContent(bucket, key, requestedRange(request.headers, known), exchange);
 }
 
-/** Answers `GET /?list`. */
-export async function listKeys(bucket: Bucket, exchange: Exchange): Promise<Answer> {
+/** Answers `GET /<folder>?list`. @param folder empty, or ends in `/`; the listing is of its keys, and without it */
+export async function listKeys(bucket: Bucket, folder: string, exchange: Exchange): Promise<Answer> {
   const { query } = exchange.target;
   const page = parsing(() => parsePage(query));
   if ("refusal" in page) return page.refusal;
@@ -35,11 +35,12 @@ export async function listKeys(bucket: Bucket, exchange: Exchange): Promise<Answ
   const lines: string[] = [];
   let last: string | undefined;
   let more = false;
-  for await (const entry of bucket.list(prefix, { signal: exchange.signal, ...(after && { after }) })) {
+  const options = { signal: exchange.signal, ...(after && { after: folder + after }) };
+  for await (const entry of bucket.list(folder + prefix, options)) {
     more = lines.length === limit;
     if (more) break;
-    lines.push(`${formatEntry(entry)}\n`);
-    last = entry.key;
+    last = entry.key.slice(folder.length);
+    lines.push(`${formatEntry({ ...entry, key: last })}\n`);
   }
   const next = more && last !== undefined ? { "x-odb-next": encodeURIComponent(last) } : {};
   return { status: 200, headers: { "content-type": "application/x-ndjson", ...next }, body: lines.join("") };

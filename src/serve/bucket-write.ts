@@ -42,13 +42,15 @@ export async function removeKey(bucket: Bucket, key: string, { signal }: Exchang
   return { status: 204 };
 }
 
-/** Answers `POST /?copy&from=<key>&to=<key>`. */
-export async function copyKey(bucket: Bucket, { target, signal }: Exchange): Promise<Answer> {
+/** Answers `POST /<folder>?copy&from=<key>&to=<key>`. */
+export async function copyKey(bucket: Bucket, folder: string, { target, signal }: Exchange): Promise<Answer> {
   const from = target.query.get("from") ?? "";
   const to = target.query.get("to") ?? "";
   const keys = parsing(() => [from, to].forEach(checkKey));
   if ("refusal" in keys) return keys.refusal;
-  return (await bucket.copy(from, to, { signal })) ? { status: 204 } : textAnswer(404, `${from}: not here`);
+  return (await bucket.copy(folder + from, folder + to, { signal }))
+    ? { status: 204 }
+    : textAnswer(404, `${from}: not here`);
 }
 
 async function receiveWhole(bucket: Bucket, exchange: Exchange, sha256: string | undefined) {

@@ -1,7 +1,7 @@
 /** From a request to the part of a dialect that answers it, and what may be done at all. */
 
 import type { Bucket } from "../bucket/bucket.js";
-import { checkKey } from "../bucket/keys.js";
+import { checkKey, checkPrefix } from "../bucket/keys.js";
 import { OdbError } from "../errors.js";
 import { settingsKey } from "../store/settings.js";
 import type { ObjectStore } from "../store/store.js";
@@ -34,10 +34,13 @@ const layoutKeys: ReadonlySet<string> = new Set([settingsKey, "HEAD"]);
 
 /** Answers one request that passed the guard. */
 export async function route(served: Served, exchange: Exchange): Promise<Answer> {
-  const { path } = exchange.target;
-  if (path === "/") return routeRoot(served, exchange);
+  const { path, query } = exchange.target;
   if (path === "/list/") return routeList(served, exchange);
   if (path === "/upload/") return routeUpload(served, exchange);
+  if (path === "/" || (path.endsWith("/") && (query.has("list") || query.has("copy")))) {
+    const folder = parsing(() => folderOf(path));
+    return "refusal" in folder ? folder.refusal : routeFolder(served, folder.value, exchange);
+  }
   const key = parsing(() => keyOf(path));
   return "refusal" in key ? key.refusal : routeKey(served, key.value, exchange);
 }
@@ -66,15 +69,18 @@ async function changed(served: Served, keys: readonly string[], answer: Promise<
   }
 }
 
-async function routeRoot(served: Served, exchange: Exchange): Promise<Answer> {
+/** What is asked of a bucket as a whole. Each folder is one too: the keys of its listing and copies start in it. */
+async function routeFolder(served: Served, folder: string, exchange: Exchange): Promise<Answer> {
   const { query } = exchange.target;
   const { method } = exchange.request;
   if (method === "POST" && query.has("copy")) {
-    const to = query.get("to") ?? "";
-    return refusedWrite(served) ?? changed(served, [to], copyKey(served.bucket, exchange));
+    const to = folder + (query.get("to") ?? "");
+    return refusedWrite(served) ?? changed(served, [to], copyKey(served.bucket, folder, exchange));
   }
   if (method !== "GET" && method !== "HEAD") return methodNotAllowed("GET, HEAD");
-  return query.has("list") ? listKeys(served.bucket, exchange) : textAnswer(200, "a bucket of git-odb");
+  return query.has("list")
+    ? listKeys(served.bucket, folder, exchange)
+    : textAnswer(200, "a bucket of git-odb");
 }
 
 async function routeList(served: Served, exchange: Exchange): Promise<Answer> {
@@ -99,6 +105,13 @@ function refusedWrite({ readOnly }: Served): Answer | undefined {
 function refusedDelete(served: Served): Answer | undefined {
   if (served.allowDelete) return refusedWrite(served);
   return textAnswer(403, "this server does not delete (git odb serve --allow-delete)");
+}
+
+/** The keys of a folder begin with this: empty for the root. @throws OdbError invalid */
+function folderOf(path: string): string {
+  const folder = decoded(path.slice(1));
+  checkPrefix(folder);
+  return folder;
 }
 
 /** @throws OdbError invalid */

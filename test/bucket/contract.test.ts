@@ -7,7 +7,7 @@ import { withLimit } from "../../src/bucket/limit.js";
 import { memoryBucket } from "../../src/bucket/memory.js";
 import { withRetry } from "../../src/bucket/retry.js";
 import { OdbError } from "../../src/errors.js";
-import type { Content } from "../../src/object/content.js";
+import { type Content, sourceOf } from "../../src/object/content.js";
 import { serveBucket } from "../../src/serve/server.js";
 import { testBucket } from "../support/bucket-contract.js";
 import { tempDir } from "../support/temp.js";
@@ -31,21 +31,29 @@ testBucket("file", () => {
   return { bucket: fileBucket(dir), other: fileBucket(dir), denied: lockedOut() };
 });
 
-testBucket("http, from our server over a folder", async () => {
+testBucket("http, from our server over a folder", () => servedBucket(""), ["unconditional", "staging"]);
+
+testBucket("http, a folder of our server", () => servedBucket("/media/büro"), ["unconditional", "staging"]);
+
+/** The folder `at` of a server: beside it lie keys that are not its own. */
+async function servedBucket(at: string) {
   const token = { username: "me", password: "open sesame" };
-  const server = await serveBucket(fileBucket(tempDir("served")), {
+  const served = fileBucket(tempDir("served"));
+  if (at !== "") await served.write("media/beside", sourceOf(Buffer.from("beside")));
+  const server = await serveBucket(served, {
     allowDelete: true,
     credentials: [{ kind: "basic", ...token }],
   });
   const credentials = { fill: async () => token, approve: async () => {}, reject: async () => {} };
-  const [bucket, other] = [httpBucket(server.url, { credentials }), httpBucket(server.url, { credentials })];
-  const denied = httpBucket(server.url);
+  const url = server.url + at;
+  const [bucket, other] = [httpBucket(url, { credentials }), httpBucket(url, { credentials })];
+  const denied = httpBucket(url);
   afterAll(async () => {
     for (const each of [bucket, other, denied]) await each.close();
     await server.close();
   });
   return { bucket, other, denied };
-}, ["unconditional", "staging"]);
+}
 
 /**
  * Every fifth call fails before it does anything, every third body breaks in its first chunk. A short one does not: another
