@@ -1,7 +1,7 @@
 /** What an HTTP status that is no answer means to a caller. */
 
 import { type ErrorCode, OdbError } from "../errors.js";
-import type { HttpResponse } from "./http-client.js";
+import type { HttpResponse } from "./http-exchange.js";
 
 const codeOfStatus: Readonly<Record<number, ErrorCode>> = {
   400: "invalid",

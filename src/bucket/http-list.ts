@@ -3,8 +3,9 @@
 import { OdbError } from "../errors.js";
 import { collect } from "../object/content.js";
 import type { Entry, ListOptions } from "./bucket.js";
-import type { HttpClient, HttpResponse } from "./http-client.js";
+import type { HttpClient } from "./http-client.js";
 import { httpError } from "./http-error.js";
+import type { HttpResponse } from "./http-exchange.js";
 import { compareKeys, isKey } from "./keys.js";
 
 /** The most that a page may hold: 10,000 lines of keys of ordinary length take a tenth of it. */

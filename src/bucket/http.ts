@@ -5,8 +5,9 @@ import { OdbError } from "../errors.js";
 import { type ByteRange, type Content, contentOf, sourceOf } from "../object/content.js";
 import type { Body, Bucket, CallOptions, Entry, ReadOptions, WriteOptions, WriteOutcome } from "./bucket.js";
 import { checkConditions, checkRange, checkSignal, exactly } from "./flow.js";
-import { type HttpClientOptions, type HttpResponse, httpClient } from "./http-client.js";
+import { type HttpClientOptions, httpClient } from "./http-client.js";
 import { httpError } from "./http-error.js";
+import type { HttpResponse } from "./http-exchange.js";
 import { isOurs, listPages } from "./http-list.js";
 import { checkKey, checkPrefix } from "./keys.js";
 

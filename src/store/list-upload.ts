@@ -4,8 +4,9 @@
  */
 
 import type { CallOptions } from "../bucket/bucket.js";
-import type { HttpClient, HttpRequest, HttpResponse } from "../bucket/http-client.js";
+import type { HttpClient } from "../bucket/http-client.js";
 import { httpError } from "../bucket/http-error.js";
+import type { HttpRequest, HttpResponse } from "../bucket/http-exchange.js";
 import { isOurs } from "../bucket/http-list.js";
 import { OdbError } from "../errors.js";
 import type { SourceObject } from "../object/content.js";

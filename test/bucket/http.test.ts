@@ -29,6 +29,36 @@ async function readText(bucket: ReturnType<typeof httpBucket>, key: string) {
 }
 
 describe("http bucket", () => {
+  it("keeps the connection when the answer comes with the last byte, before the source has ended", async () => {
+    const ports = new Set<number | undefined>();
+    // Time for what has arrived to be seen.
+    const pause = () => new Promise((soon) => setTimeout(soon, 20));
+    let answered = () => {};
+    const isAnswered = new Promise<void>((done) => {
+      answered = done;
+    });
+    const url = await listen((request, response) => {
+      ports.add(request.socket.remotePort);
+      // Not at the end of the request, which the client marks later than it sends the last byte.
+      request.once("data", () => response.writeHead(204).end(answered));
+      if (request.method === "HEAD") response.end();
+    });
+    const bucket = httpBucket(url);
+    const source = {
+      size: 4,
+      async *open() {
+        yield Buffer.from("body");
+        await isAnswered;
+        await pause();
+      },
+    };
+    await bucket.write("a", source);
+    await pause();
+    await bucket.write("b", text("more"));
+    expect(ports.size).toBe(1);
+    await bucket.close();
+  });
+
   it.each([false, true])(
     "reads a plain web server, ranges ignored: %s; cannot list or write",
     async (noRanges) => {
