@@ -4,23 +4,44 @@ import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { OdbError } from "../errors.js";
 import { editAttributesFile, trackedPatterns, trackPattern } from "../odb/attributes-file.js";
-import { readOdbConfig } from "../odb/config.js";
+import { readOdbConfig, requireOdbConfig } from "../odb/config.js";
 import { parseOdbName } from "../odb/name.js";
+import { formatBytes } from "../progress.js";
+import { setConfig } from "../repo/config.js";
 import { openRepository } from "../repo/git.js";
 import type { Context, OutputOptions } from "./context.js";
+import { parseSizeOption } from "./size.js";
 import { attributesPathOf } from "./worktree.js";
 
 export function define(command: Command, context: Context): void {
   command
     .argument("[name]", "the ODB")
     .argument("[pattern...]", "as in .gitattributes, quoted from the shell: '*.psd'")
+    .option("--above <size>", "files of at least this size, too, whatever their names: 500k, 1m")
     .option("-q, --quiet", "say nothing but errors and warnings")
     .addHelpText("after", "\nWithout a pattern: lists what .gitattributes of this folder tracks.")
-    .action((name: string | undefined, patterns: string[], options: OutputOptions) =>
-      patterns.length === 0
-        ? list(name, context)
-        : track(parseOdbName(name ?? ""), patterns, options, context),
-    );
+    .action(async (name: string | undefined, patterns: string[], options: Options) => {
+      if (patterns.length === 0 && options.above === undefined) return await list(name, context);
+      const odb = parseOdbName(name ?? "");
+      if (options.above !== undefined) await trackAbove(odb, options.above, options, context);
+      if (patterns.length > 0) await track(odb, patterns, options, context);
+    });
+}
+
+interface Options extends OutputOptions {
+  readonly above?: string;
+}
+
+/** @throws OdbError invalid, for what is no size; config, when the ODB is not configured: a key alone would harm git */
+async function trackAbove(name: string, size: string, options: Options, context: Context): Promise<void> {
+  const bytes = parseSizeOption("--above", size);
+  const repo = await openRepository();
+  await requireOdbConfig(repo, name);
+  await setConfig(repo, `odb.${name}.minSize`, size);
+  context.note(
+    `ODB ${name}: files of ${formatBytes(bytes)} and more are tracked in this repository`,
+    options,
+  );
 }
 
 async function track(

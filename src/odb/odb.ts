@@ -85,6 +85,12 @@ export class OdbSession implements Odb {
     await this.#putStaged(store, staged, options);
   }
 
+  async claim(oid: ObjectId, options?: CallOptions): Promise<ObjectInfo | undefined> {
+    const info = await (await this.store()).verify(oid, options);
+    if (info !== undefined) await this.#journal.append(info);
+    return info;
+  }
+
   async putOrQueue(info: ObjectInfo, content: Content, options?: CallOptions): Promise<PutOutcome> {
     await using staged = await stageToKeep(this.repo, this.name, info, content);
     try {
@@ -259,10 +265,7 @@ export class OdbSession implements Odb {
 
   /** Whether the store has it after all; then it is journalled as if this clone had put it. */
   async #isStored(info: ObjectInfo, options?: CallOptions): Promise<boolean> {
-    const found = await (await this.store()).verify(info.oid, options);
-    if (found === undefined) return false;
-    await this.#journal.append(info);
-    return true;
+    return (await this.claim(info.oid, options)) !== undefined;
   }
 
   /** What other processes put and wrote no refs of yet. A living one's are written once, then confirmed. */

@@ -9,6 +9,9 @@ import type { Repository } from "../repo/git.js";
 import { listRefs, type RefUpdate, updateRefs, writeBlobs } from "../repo/update-ref.js";
 import { parseOdbName } from "./name.js";
 
+/** Above the refs of every ODB. */
+export const METADATA_REFS = "refs/odbs/";
+
 /** A metadata blob is never larger. */
 export const METADATA_LIMIT = 4096;
 
@@ -22,7 +25,7 @@ export interface MetadataRef {
 
 /** `refs/odbs/<name>/`. */
 export function metadataPrefix(name: string): string {
-  return `refs/odbs/${parseOdbName(name)}/`;
+  return `${METADATA_REFS}${parseOdbName(name)}/`;
 }
 
 /** The bytes of a metadata blob. */

@@ -80,6 +80,11 @@ export interface Odb extends AsyncDisposable {
    */
   put(info: ObjectInfo, content: Content, options?: CallOptions): Promise<void>;
   /**
+   * Takes note of an object that somebody else put: proved to be in the store, it counts as put by this clone, and its
+   * metadata ref is written by `flush`. @returns undefined when the store does not have it
+   */
+  claim(oid: ObjectId, options?: CallOptions): Promise<ObjectInfo | undefined>;
+  /**
    * Takes an object and never leaves it nowhere, for a git that ignores failures (script mode): what the store cannot
    * take goes into the repository's own object store and the queue.
    *

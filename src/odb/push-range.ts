@@ -1,0 +1,187 @@
+/** The blobs that a push must find in their ODBs: of each commit that is new to the remote, by the attributes at that commit. */
+
+import { isObjectId, type ObjectId, parseObjectId } from "../object/id.js";
+import { checkAttribute } from "../repo/attributes.js";
+import { infosOf } from "../repo/cat-file.js";
+import type { Repository } from "../repo/git.js";
+import type { OdbConfig } from "./config.js";
+import { selector } from "./select.js";
+
+/** A blob that belongs in an ODB, and one place where it was found. */
+export interface RangeBlob {
+  readonly oid: ObjectId;
+  readonly odb: string;
+  readonly path: string;
+  readonly commit: ObjectId;
+}
+
+/** Which commits are about to be pushed. */
+export interface PushRange {
+  /** What is pushed: any names of commits, tags too. */
+  readonly tips: readonly string[];
+  /** What the remote is known to have: ids of commits that are here. */
+  readonly exclude?: readonly string[];
+  /** Its remote-tracking refs tell what it has, too. */
+  readonly remote?: string;
+}
+
+/**
+ * The selected blobs of the commits in the range: what each commit adds or changes, and its whole tree where it changes a
+ * `.gitattributes`. Each blob comes once for each ODB.
+ *
+ * @param warn told, a line each, of attributes that select nothing
+ */
+export async function selectedInRange(
+  repo: Repository,
+  range: PushRange,
+  odbs: ReadonlyMap<string, OdbConfig>,
+  warn: (line: string) => void,
+): Promise<RangeBlob[]> {
+  const groups = await changesByAttributes(repo, range);
+  const sizes = await sizesFor(repo, odbs, groups);
+  const select = selector(odbs, warn);
+  const found = new Map<string, RangeBlob>();
+  for (const [source, changes] of groups) {
+    let at = 0;
+    const paths = changes.map(({ path }) => path);
+    for await (const value of checkAttribute(repo, "odb", paths, { source })) {
+      const { oid, path, commit } = changes[at++] as Change;
+      const odb = select(value, path.toString(), sizes.get(oid));
+      if (odb !== undefined && !found.has(`${odb} ${oid}`)) {
+        found.set(`${odb} ${oid}`, { oid, odb, path: path.toString(), commit });
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+/** A file as a commit has it. */
+interface Change {
+  readonly commit: ObjectId;
+  readonly oid: ObjectId;
+  readonly path: Buffer;
+}
+
+/**
+ * What the commits add and change, under a commit whose attributes are theirs: one that leaves every `.gitattributes` alone
+ * shares those of its parent, so that git is asked once for a long line of commits.
+ */
+async function changesByAttributes(repo: Repository, range: PushRange): Promise<Map<ObjectId, Change[]>> {
+  const parents = await parentsOf(repo, range);
+  const groups = new Map<ObjectId, Change[]>();
+  const sources = new Map<ObjectId, ObjectId>();
+  // Parents come first: the source of one is known when its child comes.
+  for await (const { commit, changes } of changesOf(repo, [...parents.keys()])) {
+    const [parent, ...others] = parents.get(commit) ?? [];
+    const changesAttributes = changes.some(({ path }) => isAttributesFile(path));
+    const inherited = parent !== undefined && others.length === 0 ? sources.get(parent) : undefined;
+    const source = (!changesAttributes && inherited) || commit;
+    sources.set(commit, source);
+    const files = changesAttributes ? await filesOf(repo, commit) : changes.filter(({ oid }) => !isNull(oid));
+    if (files.length > 0) groups.set(source, [...(groups.get(source) ?? []), ...files]);
+  }
+  return groups;
+}
+
+/** The commits of the range, parents before children. */
+async function parentsOf(repo: Repository, range: PushRange): Promise<Map<ObjectId, ObjectId[]>> {
+  const { tips, exclude = [], remote } = range;
+  const known = remote === undefined ? [] : ["--not", `--remotes=${remote}`];
+  const args = ["rev-list", "--topo-order", "--reverse", "--parents", "--stdin", ...known];
+  const input = [...tips, ...exclude.map((oid) => `^${oid}`)].map((rev) => `${rev}\n`).join("");
+  const commits = new Map<ObjectId, ObjectId[]>();
+  for await (const line of repo.runLines(args, { input, env: LOCAL })) {
+    const [commit, ...parents] = line.split(" ").map(parseObjectId);
+    if (commit !== undefined) commits.set(commit, parents);
+  }
+  return commits;
+}
+
+/** The files that each commit adds, changes or takes away (a null id); of a merge those that differ from every parent. */
+async function* changesOf(
+  repo: Repository,
+  commits: readonly ObjectId[],
+): AsyncGenerator<{ commit: ObjectId; changes: Change[] }> {
+  const args = [
+    "diff-tree",
+    "--stdin",
+    "--root",
+    "--always",
+    "-r",
+    "-c",
+    "-z",
+    "--raw",
+    "--no-renames",
+    "--no-abbrev",
+  ];
+  const input = commits.map((commit) => `${commit}\n`).join("");
+  let current: { commit: ObjectId; changes: Change[] } | undefined;
+  let raw: string | undefined;
+  for await (const record of repo.runRecords(args, { separator: "\0", input, env: LOCAL })) {
+    if (raw !== undefined && current !== undefined) {
+      const oid = parseRaw(raw);
+      if (oid !== undefined || isAttributesFile(record)) {
+        current.changes.push({ commit: current.commit, oid: oid ?? nullId(repo), path: record });
+      }
+      raw = undefined;
+    } else if (record[0] === COLON) {
+      raw = record.toString("latin1");
+    } else {
+      if (current !== undefined) yield current;
+      current = { commit: parseObjectId(record.toString("latin1")), changes: [] };
+    }
+  }
+  if (current !== undefined) yield current;
+}
+
+/** Trees and attributes only: nothing that a range names need be brought from elsewhere. */
+const LOCAL = { GIT_NO_LAZY_FETCH: "1" };
+
+const COLON = 58;
+
+/** `:<mode> <mode> <oid> <oid> <status>`, with a colon and a mode and an id more for each further parent. @returns the file's id */
+function parseRaw(raw: string): ObjectId | undefined {
+  const parents = /^:+/.exec(raw)?.[0].length ?? 1;
+  const fields = raw.slice(parents).split(" ");
+  const oid = fields[2 * parents + 1] ?? "";
+  return fields[parents]?.startsWith("100") && isObjectId(oid) ? oid : undefined;
+}
+
+/** Every file of a commit. */
+async function filesOf(repo: Repository, commit: ObjectId): Promise<Change[]> {
+  const files: Change[] = [];
+  const args = ["ls-tree", "-r", "-z", "--full-tree", commit];
+  for await (const record of repo.runRecords(args, { separator: "\0", env: LOCAL })) {
+    const tab = record.indexOf(9);
+    const [mode = "", , oid = ""] = record.toString("latin1", 0, tab).split(" ");
+    if (mode.startsWith("100"))
+      files.push({ commit, oid: parseObjectId(oid), path: record.subarray(tab + 1) });
+  }
+  return files;
+}
+
+/** Sizes of local blobs, if any ODB selects by size. What is not here was selected when it came. */
+async function sizesFor(
+  repo: Repository,
+  odbs: ReadonlyMap<string, OdbConfig>,
+  groups: ReadonlyMap<ObjectId, readonly Change[]>,
+): Promise<Map<ObjectId, number>> {
+  const sizes = new Map<ObjectId, number>();
+  if (![...odbs.values()].some(({ minSize }) => minSize !== undefined)) return sizes;
+  const oids = new Set([...groups.values()].flatMap((changes) => changes.map(({ oid }) => oid)));
+  for await (const info of infosOf(repo, oids)) if (info) sizes.set(info.oid, info.size);
+  return sizes;
+}
+
+function isAttributesFile(path: Buffer): boolean {
+  const text = path.toString("latin1");
+  return text === ".gitattributes" || text.endsWith("/.gitattributes");
+}
+
+function isNull(oid: ObjectId): boolean {
+  return /^0+$/.test(oid);
+}
+
+function nullId(repo: Repository): ObjectId {
+  return parseObjectId("0".repeat(repo.hash === "sha1" ? 40 : 64));
+}

@@ -1,0 +1,132 @@
+/** Metadata refs to a remote: they only ever say the same, so they are added, never forced, and a lost race is no loss. */
+
+import { randomInt } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { OdbError } from "../errors.js";
+import { isObjectId, type ObjectId } from "../object/id.js";
+import type { Repository } from "../repo/git.js";
+import { metadataPrefix } from "./refs.js";
+
+/** Refs in one push: bounds its command line. */
+const BATCH = 4000;
+
+/** Tries, when others push the same refs. */
+const ATTEMPTS = 6;
+
+/** What {@link pushMetadataRefs} did. */
+export interface RefsReport {
+  /** Refs that the remote has now, of those asked for. */
+  readonly there: number;
+  /** Refs that the remote has with other content, whose word stands. */
+  readonly other: readonly string[];
+}
+
+/**
+ * Brings the metadata refs of these objects to a remote, by `git push` without its hooks.
+ *
+ * @param remote a name or URL
+ * @throws OdbError denied, when the remote takes no such refs; what git says, when it cannot be reached
+ */
+export async function pushMetadataRefs(
+  repo: Repository,
+  name: string,
+  remote: string,
+  oids: readonly ObjectId[],
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<RefsReport> {
+  const prefix = metadataPrefix(name);
+  const all = [...new Set(oids)].map((oid) => prefix + oid);
+  const other: string[] = [];
+  for (let at = 0; at < all.length; at += BATCH) {
+    other.push(...(await pushBatch(repo, remote, all.slice(at, at + BATCH), options)));
+  }
+  return { there: all.length, other };
+}
+
+/** @returns the refs that the remote has with other content */
+async function pushBatch(
+  repo: Repository,
+  remote: string,
+  refs: readonly string[],
+  options: { readonly signal?: AbortSignal },
+): Promise<string[]> {
+  let left = refs;
+  for (let attempt = 1; ; attempt++) {
+    const refused = await push(repo, remote, left, options);
+    if (refused.length === 0) return [];
+    left = refused.map(({ ref }) => ref);
+    // Somebody else was first, with the same or with other bytes about the same object.
+    const present = await refsOf(repo, remote, left);
+    left = left.filter((ref) => !present.has(ref));
+    const differing = await differingRefs(repo, present);
+    if (left.length === 0) return differing;
+    if (attempt >= ATTEMPTS || refused.every(({ why }) => !isRace(why))) throw refusal(remote, left, refused);
+    await sleep(randomInt(50, 200) * attempt);
+  }
+}
+
+interface Refused {
+  readonly ref: string;
+  readonly why: string;
+}
+
+/** One `git push`. @returns what the remote did not take */
+async function push(
+  repo: Repository,
+  remote: string,
+  refs: readonly string[],
+  options: { readonly signal?: AbortSignal },
+): Promise<Refused[]> {
+  const flags = ["--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed"];
+  const specs = refs.map((ref) => `${ref}:${ref}`);
+  const args = ["-c", "push.pushOption=", "push", ...flags, "--", remote, ...specs];
+  const { status, stdout, stderr } = await repo.run(args, { ...options, okStatus: [0, 1] });
+  const refused: Refused[] = [];
+  for (const line of stdout.toString().split("\n")) {
+    const [flag, spec = "", why = ""] = line.split("\t");
+    if (flag === "!") refused.push({ ref: spec.slice(spec.indexOf(":") + 1), why });
+  }
+  if (status === 0 || refused.length > 0) return refused;
+  const told = stderr.split("\n").findLast((line) => /^(?:fatal|error): /.test(line));
+  throw new OdbError("unavailable", `git push ${remote}: ${told ?? "failed"}`);
+}
+
+/** The remote's refs among those asked for. */
+async function refsOf(
+  repo: Repository,
+  remote: string,
+  refs: readonly string[],
+): Promise<Map<string, ObjectId>> {
+  const wanted = new Set(refs);
+  const prefix = refs[0]?.replace(/[^/]*$/, "*") ?? "";
+  const found = new Map<string, ObjectId>();
+  for await (const line of repo.runLines(["ls-remote", "--", remote, prefix])) {
+    const [oid = "", ref = ""] = line.split("\t");
+    if (wanted.has(ref) && isObjectId(oid)) found.set(ref, oid);
+  }
+  return found;
+}
+
+/** Those that point to another blob here. */
+async function differingRefs(repo: Repository, refs: ReadonlyMap<string, ObjectId>): Promise<string[]> {
+  const differing: string[] = [];
+  for (const [ref, oid] of refs) {
+    if ((await repo.text(["rev-parse", "--verify", "--quiet", ref])) !== oid) differing.push(ref);
+  }
+  return differing;
+}
+
+/** What a remote says when two write the same ref at the same moment. */
+function isRace(why: string): boolean {
+  return /cannot lock ref|failed to (?:update|lock)|already exists|reference|fetch first|non-fast-forward|stale/i.test(
+    why,
+  );
+}
+
+function refusal(remote: string, left: readonly string[], refused: readonly Refused[]): OdbError {
+  const why = refused[0]?.why ?? "no reason given";
+  return new OdbError(
+    "denied",
+    `${remote} does not take ${left.length} metadata refs (${left[0]}: ${why}): the objects are in the store, but other clones are not told`,
+  );
+}
