@@ -11,8 +11,7 @@ import {
 } from "../repo/config.js";
 import type { Repository } from "../repo/git.js";
 import { redact } from "../trace.js";
-import { type GetMode, type OdbConfig, readOdbConfig, requireOdbConfig } from "./config.js";
-import { configurePromisor, type PromisorSetup, unconfigurePromisor } from "./promisor-remote.js";
+import { type GetMode, type OdbConfig, readOdbConfig } from "./config.js";
 
 /** What {@link configureOdb} writes. */
 export interface OdbSettings {
@@ -37,12 +36,11 @@ export function helperCommand(kind: HelperKind, name: string): string {
 }
 
 /**
- * Writes the settings. The command comes first: a git with ODB support dies of an ODB that has none. Then the promisor
- * remote, by which a stock git asks the ODB.
+ * Writes the settings. The command comes first: a git with ODB support dies of an ODB that has none.
  *
  * @throws OdbError conflict, when the ODB has other URLs already
  */
-export async function configureOdb(repo: Repository, settings: OdbSettings): Promise<PromisorSetup> {
+export async function configureOdb(repo: Repository, settings: OdbSettings): Promise<void> {
   const { name, urls, mode, get } = settings;
   const section = `odb.${name}`;
   const [command, other] =
@@ -56,7 +54,6 @@ export async function configureOdb(repo: Repository, settings: OdbSettings): Pro
   if (get === "git") await unsetConfig(repo, `${section}.get`);
   else if (get !== undefined) await setConfig(repo, `${section}.get`, get);
   await adjustThreshold(repo);
-  return await configurePromisor(repo, await requireOdbConfig(repo, name));
 }
 
 /**
@@ -81,7 +78,6 @@ export async function checkConfigurable(
 
 /** Removes every setting of the ODB. @returns whether there was one */
 export async function unconfigureOdb(repo: Repository, name: string): Promise<boolean> {
-  await unconfigurePromisor(repo, name);
   const removed = await removeConfigSection(repo, `odb.${name}`);
   if (removed) await adjustThreshold(repo);
   return removed;

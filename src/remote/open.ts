@@ -10,20 +10,6 @@ import type { Remote, RemoteContext } from "./remote.js";
 import { storeRemote } from "./store-remote.js";
 
 /**
- * Opens an ODB of the repository with all its settings: several URLs, its concurrency.
- *
- * @throws OdbError config, when it is not configured
- */
-export async function openOdbRemote(context: RemoteContext, name: string): Promise<Remote> {
-  const [{ openRepository }, { openOdb }] = await Promise.all([
-    import("../repo/git.js"),
-    import("../odb/session.js"),
-  ]);
-  const odb = await openOdb(await openRepository(), name, { warn: context.warn });
-  return storeRemote(context, { ...(await odb.store()), close: () => odb.close() }, odb.repo.hash);
-}
-
-/**
  * Looks what the bucket holds. A bucket without settings of ours is taken for a store.
  *
  * @throws OdbError as `openBucket` and `openStoreOn`
