@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { isTransient, OdbError, toOdbError } from "../src/errors.js";
 import { isObjectId } from "../src/object/id.js";
 import type { Odb } from "../src/odb/session.js";
+import { mayHaveRef } from "../src/repo/ref-files.js";
 import { updateRefs } from "../src/repo/update-ref.js";
 import { download, ifAbsent } from "./download.js";
 
@@ -26,6 +27,7 @@ const ABANDONED_AFTER = 10 * 60_000;
  */
 export async function runBundleStep(odb: Odb, warn: (line: string) => void): Promise<void> {
   const ref = `refs/odbs/${odb.name}/bundle`;
+  if (!mayHaveRef(odb.repo, ref)) return;
   const value = await odb.repo.text(["rev-parse", "--quiet", "--verify", ref], { okStatus: [0, 1] });
   const mark = join(odb.directory, "bundle");
   if (value === "" || (await isDealtWith(mark, value))) return;

@@ -62,9 +62,21 @@ async function parseOrRescue(argv: readonly string[], tell: Tell): Promise<Helpe
 }
 
 async function serveOne(handler: OdbHandler, instruction: readonly string[], get?: GetKind): Promise<void> {
-  const { stdin: input, stdout: output, stderr } = process;
-  process.exitCode = await serveScript(handler, instruction, { input, output, stderr, get });
+  process.exitCode = await serveScript(handler, instruction, {
+    input: stdin,
+    output: process.stdout,
+    // Made when it is needed, as stdin is.
+    get stderr() {
+      return process.stderr;
+    },
+    get,
+  });
 }
+
+/** process.stdin, made when it is first read: a `have` reads none of it, and its making costs 2 ms. */
+const stdin: AsyncIterable<Uint8Array> = {
+  [Symbol.asyncIterator]: () => process.stdin[Symbol.asyncIterator](),
+};
 
 async function rescuer(unopened: Unopened, tell: Tell): Promise<OdbHandler> {
   const { rescuingHandler } = await import("./rescue.js");
@@ -74,7 +86,8 @@ async function rescuer(unopened: Unopened, tell: Tell): Promise<OdbHandler> {
 async function serve(kind: HelperKind, args: HelperArguments, tell: Tell): Promise<void> {
   const script = args.instruction.length > 0;
   const { handler, get } = await open(kind, args, tell);
-  closeOnSignal(handler);
+  // Nothing is held back by a script's other instructions.
+  if (!script || args.instruction[0]?.startsWith("put_")) closeOnSignal(handler);
   if (script) await serveOne(handler, args.instruction, get);
   else {
     await serveProcess(handler, {
@@ -92,13 +105,10 @@ async function serve(kind: HelperKind, args: HelperArguments, tell: Tell): Promi
  */
 async function open(kind: HelperKind, args: HelperArguments, warn: Tell): Promise<Opened> {
   try {
-    const [{ openRepository }, { openOdb }] = await Promise.all([
-      import("../src/repo/git.js"),
-      import("../src/odb/session.js"),
-    ]);
-    const repo = await openRepository();
+    const { openOdbHere } = await import("../src/odb/session.js");
     const { url, name } = args;
-    const odb = await openOdb(repo, name, { warn, ...(url !== undefined && { url }) });
+    const haveNext = args.instruction[0] === "have";
+    const odb = await openOdbHere(name, { warn, haveNext, ...(url !== undefined && { url }) });
     checkScheme(kind, name, odb.urls);
     const keepRefused = args.instruction.length > 0;
     const handler = (kind.handler ?? storeHandler)(odb, { keepRefused, warn });

@@ -66,9 +66,7 @@ export function storeHandler(
       await touch(putFromRepository(odb, info.oid));
     },
 
-    async *have() {
-      yield* odb.have();
-    },
+    have: () => odb.haveAtOnce(),
 
     async close() {
       try {

@@ -190,20 +190,24 @@ async function looseOf(
   return object && encodeLoose(object.info, exactly(object.info, object.content));
 }
 
+type Had = ReturnType<NonNullable<OdbHandler["have"]>>;
+
 /**
  * Lines in packets, none of them cut in two: that git reads each packet by itself. No LF at a packet's very end:
  * version 5 of the series takes it for one more line, which is bad, and warns at every command (observed).
  */
-async function sendLines(writer: PktWriter, infos: AsyncIterable<ObjectInfo>): Promise<void> {
+async function sendLines(writer: PktWriter, infos: Had): Promise<void> {
   let lines = "";
-  for await (const info of infos) {
-    const line = formatInfo(info);
-    if (lines.length + 1 + line.length > MAX_PAYLOAD) {
-      writer.packet(Buffer.from(lines));
-      await writer.send();
-      lines = "";
+  for await (const some of infos) {
+    for (const info of "oid" in some ? [some] : some) {
+      const line = formatInfo(info);
+      if (lines.length + 1 + line.length > MAX_PAYLOAD) {
+        writer.packet(Buffer.from(lines));
+        await writer.send();
+        lines = "";
+      }
+      lines += lines === "" ? line : `\n${line}`;
     }
-    lines += lines === "" ? line : `\n${line}`;
   }
   if (lines !== "") writer.packet(Buffer.from(lines));
 }

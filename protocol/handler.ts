@@ -49,8 +49,8 @@ export interface OdbHandler {
   putGitObject?(info: ObjectInfo, loose: Content): Promise<void>;
   /** Experimental: takes an object that lies in the repository. */
   putDirect?(info: ObjectInfo): Promise<void>;
-  /** Objects that the store certainly holds, and only these. */
-  have?(): AsyncIterable<ObjectInfo>;
+  /** Objects that the store certainly holds, and only these; one by one or, which costs a tenth, many at once. */
+  have?(): AsyncIterable<ObjectInfo | readonly ObjectInfo[]>;
   /** Called at the end of the session, on EOF: what is held back is written now. */
   close?(): Promise<void>;
 }

@@ -63,6 +63,9 @@ export async function serveScript(
   return code || closed;
 }
 
+/** `have` is written in pieces of so many bytes. */
+const LINES_AT_ONCE = 64 * 1024;
+
 interface Call {
   readonly handler: OdbHandler;
   readonly options: ScriptOptions;
@@ -164,8 +167,17 @@ async function send(output: OutputQueue, content: Content): Promise<void> {
   }
 }
 
-async function* haveLines(infos: AsyncIterable<ObjectInfo>): Content {
-  for await (const info of infos) yield Buffer.from(`${formatInfo(info)}\n`);
+async function* haveLines(infos: ReturnType<NonNullable<OdbHandler["have"]>>): Content {
+  let lines = "";
+  for await (const some of infos) {
+    for (const info of "oid" in some ? [some] : some) {
+      lines += `${formatInfo(info)}\n`;
+      if (lines.length < LINES_AT_ONCE) continue;
+      yield Buffer.from(lines);
+      lines = "";
+    }
+  }
+  if (lines !== "") yield Buffer.from(lines);
 }
 
 function parseOidArgument(args: readonly string[]): ObjectId {

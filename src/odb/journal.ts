@@ -4,12 +4,12 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { type FileHandle, readdir, rm } from "node:fs/promises";
+import { type FileHandle, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { toOdbError } from "../errors.js";
 import { formatInfo, type ObjectInfo } from "../object/info.js";
-import { openToAppend, parseLines, readState } from "./state.js";
+import { openToAppend, parseLines, readState, stateNames } from "./state.js";
 
 /** What is journalled in one file. */
 export interface JournalFile {
@@ -43,10 +43,7 @@ export function openJournal(dir: string, store: string): Journal {
 /** Reads every process's journal, whoever wrote it. */
 export async function readJournals(dir: string): Promise<JournalFile[]> {
   const folder = join(dir, "journal");
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw toOdbError(error);
-  });
+  const names = stateNames(folder);
   const files: JournalFile[] = [];
   for (const name of names.sort()) {
     const [store = "", host = "", pid = ""] = name.split(".");
@@ -66,6 +63,7 @@ export async function removeJournals(files: readonly JournalFile[]): Promise<voi
 class FileJournal implements Journal {
   readonly path: string;
   #file: FileHandle | undefined;
+  #isMade = false;
   #pending: ObjectInfo[] = [];
   /** Appends that have not resolved yet: their lines may be in the file. */
   #underWay = 0;
@@ -94,15 +92,23 @@ class FileJournal implements Journal {
   async clear(written: readonly ObjectInfo[]): Promise<void> {
     const done = new Set(written);
     this.#pending = this.#pending.filter((info) => !done.has(info));
-    if (this.#pending.length > 0 || this.#underWay > 0) return;
-    await this.close();
-    await rm(this.path, { force: true });
+    if (this.#pending.length > 0 || this.#underWay > 0 || !this.#isMade) return;
+    // In the order of the writes: a line that comes now belongs to the next file.
+    const removal = this.#writing.then(() => this.#remove());
+    this.#writing = removal.catch(() => {});
+    await removal;
   }
 
   async close(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
     await file?.close();
+  }
+
+  async #remove(): Promise<void> {
+    await this.close();
+    await rm(this.path, { force: true });
+    this.#isMade = false;
   }
 
   /** Adds a line to the group that is written after the present one. */
@@ -122,6 +128,7 @@ class FileJournal implements Journal {
   }
 
   async #write(lines: string): Promise<void> {
+    this.#isMade = true;
     this.#file ??= await openToAppend(this.path);
     try {
       await this.#file.writeFile(lines);

@@ -104,6 +104,10 @@ export class OdbSession implements Odb {
   }
 
   async *have(options: CallOptions = {}): AsyncGenerator<ObjectInfo> {
+    for await (const infos of this.haveAtOnce(options)) yield* infos;
+  }
+
+  async *haveAtOnce(options: CallOptions = {}): AsyncGenerator<readonly ObjectInfo[]> {
     const journals = await readJournals(this.directory);
     if (journals.some(({ path }) => path !== this.#journal.path)) {
       // A git that was killed, or the one whose hook runs us, has written no refs yet.
@@ -121,7 +125,7 @@ export class OdbSession implements Odb {
     );
     listing.catch(() => {});
     const known = await named;
-    yield* known.confirmed.values();
+    yield [...known.confirmed.values()];
     const candidates = await listing;
     const seen = await confirmCandidates(
       {
@@ -135,10 +139,10 @@ export class OdbSession implements Odb {
       candidates,
       options,
     );
-    yield* seen;
+    yield seen;
     if (process.env.GIT_QUARANTINE_PATH) {
       for (const info of seen) known.confirmed.set(info.oid, info);
-      yield* this.#listed(known, options);
+      for await (const info of this.#listed(known, options)) yield [info];
     }
   }
 

@@ -3,12 +3,11 @@
  * they are sent. A file an object in `queue/`, so that two gits at the same time are safe without a lock.
  */
 
-import { readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { toOdbError } from "../errors.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import { formatInfo, type ObjectInfo } from "../object/info.js";
-import { parseLines, readState, replaceState, syncDirectory } from "./state.js";
+import { parseLines, readState, replaceState, stateNames, syncDirectory } from "./state.js";
 
 /** Queues an object that the repository certainly has. Durable when it resolves. */
 export async function enqueue(dir: string, info: ObjectInfo): Promise<void> {
@@ -18,10 +17,7 @@ export async function enqueue(dir: string, info: ObjectInfo): Promise<void> {
 /** What waits to be sent, sorted by id. */
 export async function readQueue(dir: string): Promise<ObjectInfo[]> {
   const folder = join(dir, "queue");
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw toOdbError(error);
-  });
+  const names = stateNames(folder);
   const queued: ObjectInfo[] = [];
   for (const name of names.filter(isObjectId).sort()) {
     const content = await readState(join(folder, name));

@@ -6,6 +6,7 @@ import { isObjectId, type ObjectId } from "../object/id.js";
 import { formatInfo, type ObjectInfo, parseInfo } from "../object/info.js";
 import { smallObjects } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
+import { refNames } from "../repo/ref-files.js";
 import { listRefs, type RefUpdate, updateRefs, writeBlobs } from "../repo/update-ref.js";
 import { parseOdbName } from "./name.js";
 
@@ -36,7 +37,8 @@ export function formatMetadata(info: ObjectInfo): Buffer {
 /**
  * Every metadata ref of an ODB, sorted; `bundle` and `config` are none. Nothing is read but the refs.
  *
- * @param known objects that are left out; waited for while git lists the refs
+ * @param known objects that are left out; waited for while git lists the refs. When the names of files show no others,
+ *   no git is run: reading 1,000 loose refs takes it 20 ms and more.
  */
 export async function listMetadataRefs(
   repo: Repository,
@@ -45,6 +47,11 @@ export async function listMetadataRefs(
 ): Promise<MetadataRef[]> {
   const prefix = metadataPrefix(name);
   const found: MetadataRef[] = [];
+  const names = known === undefined ? undefined : refNames(repo, prefix);
+  if (known !== undefined && names !== undefined) {
+    const isKnown = await known;
+    if (areKnown(names, isKnown)) return [];
+  }
   const refs = await listRefs(repo, prefix);
   const isKnown = await known;
   for (const { ref, oid } of refs) {
@@ -52,6 +59,11 @@ export async function listMetadataRefs(
     if (!isKnown?.(last as ObjectId) && isObjectId(last)) found.push({ oid: last, blob: oid });
   }
   return found;
+}
+
+function areKnown(names: ReadonlySet<string>, isKnown: (oid: ObjectId) => boolean): boolean {
+  for (const name of names) if (isObjectId(name) && !isKnown(name)) return false;
+  return true;
 }
 
 /** What the metadata blobs say, and the refs that are refused. */

@@ -1,7 +1,8 @@
 /** The private state of an ODB in a clone: the folder `<git-common-dir>/odb/<name>/`, shared by its worktrees. */
 
 import { createHash } from "node:crypto";
-import { type FileHandle, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { readdirSync, readFileSync } from "node:fs";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { toOdbError } from "../errors.js";
 import type { ObjectId } from "../object/id.js";
@@ -22,10 +23,20 @@ export function storeKey(urls: readonly string[]): string {
   return createHash("sha256").update(urls.join("\n")).digest("hex").slice(0, 16);
 }
 
-/** Bytes of a file. @returns undefined when there is none */
+/** Names of the files in a folder; none when it is not there. In this thread, as {@link readState}. */
+export function stateNames(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw toOdbError(error);
+  }
+}
+
+/** Bytes of a file, read in this thread: 20 us against 200 through the pool. @returns undefined when there is none */
 export async function readState(path: string): Promise<Buffer | undefined> {
   try {
-    return await readFile(path);
+    return readFileSync(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw toOdbError(error);

@@ -23,6 +23,11 @@ export const configCommand: readonly string[] = ["config", "-z", "--includes", "
 /** Everything git reads, included files too, in order. */
 export async function readConfig(repo: Repository): Promise<ConfigEntry[]> {
   const { stdout } = await repo.run(configCommand);
+  return parseConfig(stdout, repo);
+}
+
+/** Reads what {@link configCommand} printed. */
+export function parseConfig(stdout: Buffer, repo: Repository): ConfigEntry[] {
   const fields = stdout.toString().split("\0");
   const entries: ConfigEntry[] = [];
   // origin NUL key LF value NUL; a key that stands alone has no LF.

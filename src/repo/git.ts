@@ -90,10 +90,11 @@ export async function openRepository(
     // In the work tree: the way up to its top, maybe empty. In a bare repository git prints no line.
     ...(cdup !== undefined && { workTree: resolve(base, cdup) }),
   };
-  return repository(places, ahead);
+  return repositoryAt(places, ahead);
 }
 
-type Ahead = Map<string, Promise<GitOutput>>;
+/** What commands said that were started ahead, by their arguments joined with NULs. */
+export type Ahead = Map<string, Promise<GitOutput>>;
 
 function startAhead(cwd: string, commands: readonly (readonly string[])[]): Ahead {
   const ahead: Ahead = new Map();
@@ -106,9 +107,11 @@ function startAhead(cwd: string, commands: readonly (readonly string[])[]): Ahea
   return ahead;
 }
 
-type Places = Pick<Repository, "gitDir" | "commonDir" | "objectsDir" | "workTree" | "bare" | "hash">;
+/** Where the parts of a repository are. */
+export type Places = Pick<Repository, "gitDir" | "commonDir" | "objectsDir" | "workTree" | "bare" | "hash">;
 
-function repository(places: Places, ahead: Ahead): Repository {
+/** The repository at these places, which the caller has found to be there. */
+export function repositoryAt(places: Places, ahead: Ahead): Repository {
   const { gitDir, workTree, objectsDir, commonDir } = places;
   const env: Record<string, string> = { GIT_DIR: gitDir };
   if (workTree !== undefined) env.GIT_WORK_TREE = workTree;
