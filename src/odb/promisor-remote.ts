@@ -4,9 +4,12 @@ import { parseBucketUrl } from "../bucket/url.js";
 import { OdbError } from "../errors.js";
 import { parseOdbName } from "./name.js";
 
+/** The remotes of ODBs begin with this. */
+export const promisorRemotePrefix = "odb-";
+
 /** The remote of an ODB: `odb-<name>`. */
 export function promisorRemoteName(name: string): string {
-  return `odb-${parseOdbName(name)}`;
+  return promisorRemotePrefix + parseOdbName(name);
 }
 
 /** The remote's URL for a bucket: `odb::<bucket-url>`. */

@@ -1,36 +1,97 @@
 /** Opens the remote that a bucket is: a store that answers lazy fetches, or a whole repository. */
 
+import type { Bucket } from "../bucket/bucket.js";
 import { openBucket } from "../bucket/open.js";
 import type { CredentialProvider } from "../bucket/options.js";
 import { parseBucketUrl } from "../bucket/url.js";
 import { OdbError } from "../errors.js";
+import { promisorRemotePrefix } from "../odb/promisor-remote.js";
 import { openStore, storeOn } from "../store/open.js";
-import { readSettings } from "../store/settings.js";
+import { type BucketSettings, readSettings } from "../store/settings.js";
+import { noRefs, readRefs } from "./refs-object.js";
 import type { Remote, RemoteContext } from "./remote.js";
 import { storeRemote } from "./store-remote.js";
 
 /**
- * Looks what the bucket holds. A bucket without settings of ours is taken for a store.
+ * Opens the remote of a URL; what its bucket holds is looked at when git asks for its refs.
  *
  * @throws OdbError as `openBucket` and `openStoreOn`
  */
 export async function openRemote(context: RemoteContext): Promise<Remote> {
-  const { url, signal } = context;
+  const { url } = context;
   const { layout } = parseBucketUrl(url);
   const options = { credentials: lazyCredentials(), concurrency: CONCURRENCY };
   if (layout === "list") return storeRemote(context, await openStore(url, options));
-  const bucket = await openBucket(url, options);
-  try {
-    const settings = await readSettings(bucket, { signal });
-    if (settings?.kind === "repository") {
-      throw new OdbError("unsupported", `${bucket.name} holds a repository, which this version cannot read`);
+  return bucketRemote(context, await openBucket(url, options), layout);
+}
+
+/**
+ * A bucket that has refs, or that is pushed to, is a repository; any other, and one without settings of ours, a store.
+ * The refs are read first: of a repository in which nothing has changed, a fetch needs nothing else. git lists them for
+ * a lazy fetch too, and does not say so before; what is asked for by its own id is looked for as in a store.
+ */
+function bucketRemote(context: RemoteContext, bucket: Bucket, layout: string | undefined): Remote {
+  let chosen: Promise<Remote> | undefined;
+  let store: Promise<Remote> | undefined;
+  const settings = once(() => readSettings(bucket, { signal: context.signal }));
+  const asStore = () => {
+    store ??= openStoreRemote(context, bucket, layout, settings);
+    return store;
+  };
+  const choose = async (forPush: boolean): Promise<Remote> => {
+    // A remote that we have set up for an ODB is a store, most probably.
+    if (context.name.startsWith(promisorRemotePrefix)) settings().catch(() => {});
+    const orNothing = (error: unknown) => {
+      if (!forPush || !isNotMade(bucket, error)) throw error;
+      return undefined;
+    };
+    const nothing = { table: noRefs, etag: undefined, exists: false };
+    const snapshot = (await readRefs(bucket, { signal: context.signal }).catch(orNothing)) ?? nothing;
+    if (!snapshot.exists) {
+      const found = await settings().catch(orNothing);
+      if (found === undefined ? !forPush : found.kind === "store") return asStore();
     }
-    const store = await storeOn(bucket, settings, { signal, ...(layout !== undefined && { layout }) });
-    return storeRemote(context, store, settings?.hash);
-  } catch (error) {
-    await bucket.close();
-    throw error;
-  }
+    const { repositoryRemote } = await import("./repository-remote.js");
+    return repositoryRemote(context, bucket, snapshot);
+  };
+  return {
+    async list(options, forPush) {
+      chosen = choose(forPush);
+      return (await chosen).list(options, forPush);
+    },
+    async fetch(wants, options) {
+      const isLazy = options.fromPromisor && wants.every(({ oid, ref }) => ref === oid);
+      return (await (isLazy ? asStore() : (chosen ?? choose(false)))).fetch(wants, options);
+    },
+    push: async (commands, options) => (await (chosen ?? choose(true))).push(commands, options),
+    close: () => bucket.close(),
+  };
+}
+
+/** A folder that is not there yet can be pushed to: the push makes it. */
+function isNotMade(bucket: Bucket, error: unknown): boolean {
+  return error instanceof OdbError && error.code === "config" && bucket.create !== undefined;
+}
+
+async function openStoreRemote(
+  context: RemoteContext,
+  bucket: Bucket,
+  layout: string | undefined,
+  readSettings: () => Promise<BucketSettings | undefined>,
+): Promise<Remote> {
+  const { signal } = context;
+  const settings = await readSettings();
+  const store = await storeOn(bucket, settings, { signal, ...(layout !== undefined && { layout }) });
+  return storeRemote(context, store, settings?.hash);
+}
+
+/** A failure is remembered too. */
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => {
+    result ??= work();
+    return result;
+  };
 }
 
 /** Requests at the same time: nothing else goes on in this process, and git waits for it. */

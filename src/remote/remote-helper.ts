@@ -73,7 +73,6 @@ function defaultOptions(): RemoteOptions {
     dryRun: false,
     atomic: false,
     force: false,
-    pushOptions: [],
     leases: new Map(),
   };
 }
@@ -122,9 +121,6 @@ const setters: Readonly<Record<string, Setter>> = {
   },
   // git before 2.43 sends no value. Anything but "ok" makes it end without a word.
   "object-format": () => {},
-  "push-option"(options, value) {
-    options.pushOptions.push(unquote(value));
-  },
   cas(options, value) {
     const [, ref = "", oid = ""] = /^(.*):([0-9a-f]*)$/.exec(unquote(value)) ?? [];
     options.leases.set(ref, isObjectId(oid) && !/^0+$/.test(oid) ? oid : undefined);

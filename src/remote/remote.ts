@@ -21,8 +21,6 @@ export interface RemoteOptions {
   dryRun: boolean;
   atomic: boolean;
   force: boolean;
-  /** `git push -o`. */
-  pushOptions: string[];
   /** `--force-with-lease`: what each ref must be now; undefined, it must not exist. */
   leases: Map<string, ObjectId | undefined>;
 }

@@ -1,0 +1,172 @@
+/** Brings the objects of a push into the bucket: blobs of their own, then one pack with its index. */
+
+import { createReadStream } from "node:fs";
+import { chmod, mkdtemp, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Bucket, CallOptions } from "../bucket/bucket.js";
+import { OdbError } from "../errors.js";
+import type { Source } from "../object/content.js";
+import { isObjectId, type ObjectId } from "../object/id.js";
+import type { Progress } from "../progress.js";
+import { openCatFile } from "../repo/cat-file.js";
+import type { Repository } from "../repo/git.js";
+import { looseKey } from "../store/loose-layout.js";
+import { rawKey } from "../store/raw-layout.js";
+import type { BucketSettings } from "../store/settings.js";
+import { putContent } from "../store/stage.js";
+import type { ObjectStore } from "../store/store.js";
+import type { NewObjects } from "./push-objects.js";
+import { openObjects, packKey } from "./repository.js";
+
+/** Where a push goes and how it is shown. */
+export interface Upload {
+  readonly repo: Repository;
+  readonly bucket: Bucket;
+  readonly settings: BucketSettings;
+  /** Whether the packs that are there have blobs left out. */
+  readonly promisor: boolean;
+  /** Whether git's own progress is to be seen on stderr. */
+  readonly progress: boolean;
+  /** Starts showing how many blobs have gone. */
+  countBlobs(total: number): Progress;
+  readonly signal?: AbortSignal;
+}
+
+/** Blobs on their way at the same time: each has a git of its own. */
+const PARALLEL = 4;
+
+/**
+ * Uploads everything; durable in the bucket when it resolves.
+ *
+ * @returns keys that were there before and that the new refs will need
+ * @throws OdbError integrity, when an object is neither here nor there
+ */
+export async function uploadObjects(upload: Upload, objects: NewObjects): Promise<string[]> {
+  const relied = await uploadBlobs(upload, objects);
+  if (objects.packed.length > 0) {
+    const promisor = upload.promisor || objects.selected.length > 0 || objects.missing.length > 0;
+    relied.push(...(await uploadPack(upload, objects.packed, promisor)));
+  }
+  return relied;
+}
+
+async function uploadBlobs(upload: Upload, { selected, missing }: NewObjects): Promise<string[]> {
+  const queue = [
+    ...selected.map((oid) => ({ oid, isHere: true })),
+    ...missing.map((oid) => ({ oid, isHere: false })),
+  ];
+  const relied: string[] = [];
+  if (queue.length === 0) return relied;
+  const { bucket, settings, signal } = upload;
+  const progress = upload.countBlobs(queue.length);
+  const store = await openObjects(bucket, settings, call(signal));
+  const worker = async () => {
+    await using local = openCatFile(upload.repo);
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const { oid, isHere } = next;
+      const key = settings.layout === "raw" ? rawKey(oid) : looseKey(oid);
+      if (await bucket.head(key, call(signal))) relied.push(key);
+      if (isHere || !(await store.stat(oid, call(signal)))) {
+        if (!isHere) await bringHere(upload.repo, oid);
+        await putLocal(store, local, oid, progress, signal);
+      }
+      progress.add(1);
+    }
+  };
+  const workers = Array.from({ length: Math.min(PARALLEL, queue.length) }, worker);
+  const failed = (await Promise.allSettled(workers)).find((outcome) => outcome.status === "rejected");
+  progress.finish(failed === undefined);
+  if (failed) throw failed.reason;
+  return relied;
+}
+
+async function putLocal(
+  store: ObjectStore,
+  local: ReturnType<typeof openCatFile>,
+  oid: ObjectId,
+  progress: Progress,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const object = await local.get(oid);
+  if (object === undefined) {
+    throw new OdbError("integrity", `object ${oid} is neither here nor in ${store.name}: nothing was pushed`);
+  }
+  await putContent(store, object.info, progress.through(object.content), call(signal));
+}
+
+/** From whichever other remote has promised it. */
+async function bringHere(repo: Repository, oid: ObjectId): Promise<void> {
+  await repo.run(["cat-file", "-e", oid], { okStatus: [0, 1, 128], env: { GIT_NO_LAZY_FETCH: "0" } });
+}
+
+/** `git pack-objects` makes it in a folder that `git prune` clears away after a crash. */
+async function uploadPack(upload: Upload, lines: readonly string[], promisor: boolean): Promise<string[]> {
+  const { bucket, repo, signal } = upload;
+  const folder = await mkdtemp(join(repo.objectsDir, "tmp_objdir-odb-"));
+  try {
+    const name = await packObjects(repo, lines, join(folder, "pack"), upload.progress, signal);
+    const there = await bucket.head(packKey(name, "idx"), call(signal));
+    await bucket.write(packKey(name, "pack"), await fileSource(join(folder, `${name}.pack`)), call(signal));
+    const parts = promisor ? (["promisor", "idx"] as const) : (["idx"] as const);
+    for (const part of parts) {
+      const source = part === "idx" ? await fileSource(join(folder, `${name}.idx`)) : empty;
+      await bucket.write(packKey(name, part), source, call(signal));
+    }
+    return there === undefined ? [] : ["pack", "idx"].map((part) => packKey(name, part as "pack" | "idx"));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Packs the objects of `rev-list --objects` lines, whole: no delta stands on anything outside.
+ *
+ * @param base path and beginning of the files' names
+ * @returns `pack-<hex>`
+ */
+export async function packObjects(
+  repo: Repository,
+  lines: readonly string[],
+  base: string,
+  progress: boolean,
+  signal?: AbortSignal,
+): Promise<string> {
+  async function* input() {
+    for (let at = 0; at < lines.length; at += BATCH) {
+      yield Buffer.from(`${lines.slice(at, at + BATCH).join("\n")}\n`, "latin1");
+    }
+  }
+  const config = ["-c", "pack.packSizeLimit=0", "-c", "pack.indexVersion=2"];
+  const args = [...config, "pack-objects", "--delta-base-offset", progress ? "--progress" : "-q", base];
+  const name = await repo.text(args, {
+    input: input(),
+    env: { GIT_NO_LAZY_FETCH: "1" },
+    ...(progress && { stderr: "inherit" as const }),
+    ...call(signal),
+  });
+  if (!isObjectId(name))
+    throw new OdbError("bug", `git pack-objects: no name of a pack: ${name.slice(0, 120)}`);
+  return `pack-${name}`;
+}
+
+/** A finished file of ours: a file bucket may take it as it is. */
+export async function fileSource(path: string): Promise<Source> {
+  const { size } = await stat(path);
+  // git makes packs read-only; the bucket brings its files to disk itself.
+  await chmod(path, 0o666 & ~process.umask());
+  return {
+    size,
+    file: { path, disposable: true },
+    open: ({ start = 0, end = size } = { start: 0 }) =>
+      createReadStream(path, { start, end: Math.max(start, end) - 1, highWaterMark: 1024 * 1024 }),
+  };
+}
+
+/** Lines that go to git in one piece. */
+const BATCH = 4096;
+
+const empty: Source = { size: 0, open: async function* () {} };
+
+function call(signal: AbortSignal | undefined): CallOptions {
+  return signal === undefined ? {} : { signal };
+}
