@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { verbs } from "../src/cli/verbs.js";
 import { cliEnv, gitOdb } from "./support/cli.js";
-import { git, tempRepo } from "./support/git.js";
+import { bin, git, tempRepo } from "./support/git.js";
+import { startServeProcess } from "./support/serve-process.js";
 import { tempDir } from "./support/temp.js";
 import { lacks, lacksFile } from "./support/tools.js";
 
@@ -192,6 +193,19 @@ describe("conformance", () => {
     expect(gitOdb([...args, "--force"]).status).toBe(0);
   });
 
+  it("tests the bucket under a store too, where its keys can be removed", async () => {
+    const cases = ["bucket:list-prefix", "bucket:counter", "empty"];
+    const outcomes = (url: string) => {
+      const { stdout } = gitOdb(["conformance", "store", url, "--json", "--only", ...cases]);
+      const report = JSON.parse(stdout) as { cases: { name: string; outcome: string; message?: string }[] };
+      return report.cases.map(({ name, outcome }) => `${outcome} ${name}`);
+    };
+    expect(outcomes(tempDir("store"))).toEqual(cases.map((name) => `pass ${name}`));
+    await using keeping = await startServeProcess("memory:");
+    expect(outcomes(keeping.url)).toEqual(["skip bucket:*", "pass empty"]);
+    expect(outcomes(`${keeping.url}?layout=list`)).toEqual(["pass empty"]);
+  });
+
   it("reports a bad helper case by case and ends with 1", () => {
     const { status, stdout } = gitOdb(["conformance", "helper", "exit 3", "--tap", "--timeout", "5"]);
     expect(status).toBe(1);
@@ -201,6 +215,13 @@ describe("conformance", () => {
       1,
       expect.stringMatching(/^FAIL starts[\s\S]*does not conform\n$/),
     ]);
+  });
+
+  it("says with a failed case what the helper said, as of a store that is not there", () => {
+    const helper = `'${process.execPath}' '${bin("git-odb-helper-file")}' --name magic '${tempDir()}/none'`;
+    const { status, stdout } = gitOdb(["conformance", "helper", helper, "--only", "put-twice"]);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/FAIL put-twice\n.*status=abort, not success; its stderr ends:\n.*none/);
   });
 
   it("refuses what cannot be run", () => {

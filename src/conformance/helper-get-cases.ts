@@ -26,12 +26,15 @@ export const getCases: readonly HelperCase[] = [
     needs: ["get"],
     why: "get_git_obj: flush-pkt, status=notfound, flush-pkt, else git hangs; get_raw_obj: size=0, kind=none, then the status; a script exits non-zero and prints nothing",
     async run(lab) {
-      const got = await (await lab.shared()).get(lab.absentOid());
+      const peer = await lab.shared();
+      const got = await peer.get(lab.absentOid());
       expect(got.status !== "success", "an object that nobody has was answered status=success");
       if (got.misshapen !== undefined) fail(got.misshapen);
       if (got.wire && got.wire.length > 0) fail(`an absent object came with bytes: ${shown(got.wire)}`);
       if (lab.mode === "script") return;
-      expect(got.status === "notfound", `an absent object was answered status=${got.status}, not notfound`);
+      if (got.status !== "notfound") {
+        fail(`an absent object was answered status=${got.status}, not notfound${await peer.said()}`);
+      }
       if (got.header) {
         const { size, kind } = got.header;
         expect(size === "0" && kind === "none", `size=${size}, kind=${kind} instead of size=0, kind=none`);

@@ -6,21 +6,22 @@ import { type Got, offerOf, type Peer, type Sample } from "./helper-peer.js";
 /** Puts a sample that must be taken. @throws AssertionError on any status but `success` */
 export async function mustPut(peer: Peer, sample: Sample): Promise<void> {
   const status = await peer.put(offerOf(sample));
-  expect(
-    status === "success",
-    `a put of ${sample.bytes.length} good bytes was answered status=${status}, not success`,
+  if (status === "success") return;
+  fail(
+    `a put of ${sample.bytes.length} good bytes was answered status=${status}, not success${await peer.said()}`,
   );
 }
 
 /** Gets a sample that must be there, whole. @throws AssertionError when it is not */
 export async function mustGet(peer: Peer, sample: Sample): Promise<void> {
-  expectSample(await peer.get(sample.oid), sample);
+  const got = await peer.get(sample.oid);
+  expectSample(got, sample, got.status === "success" ? "" : await peer.said());
 }
 
-/** @throws AssertionError unless the answer is `success` and exactly these bytes */
-export function expectSample(got: Got, sample: Sample): void {
+/** @param said of the peer @throws AssertionError unless the answer is `success` and exactly these bytes */
+export function expectSample(got: Got, sample: Sample, said = ""): void {
   const what = `a get of ${sample.oid} (${sample.bytes.length} bytes)`;
-  expect(got.status === "success", `${what} was answered status=${got.status}, not success`);
+  expect(got.status === "success", `${what} was answered status=${got.status}, not success${said}`);
   if (got.content === undefined) fail(`${what}: success, but there is no such object`);
   const { content } = got;
   expect(

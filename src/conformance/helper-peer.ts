@@ -40,6 +40,8 @@ export interface Peer {
   get(oid: string): Promise<Got>;
   /** Hands every line, without its LF, to `visit` as it comes: memory stays bounded. @returns the status */
   have(visit: (line: string) => void): Promise<string>;
+  /** What it said last on stderr, as the end of a message; empty when nothing. */
+  said(): Promise<string>;
   /** Ends the session as git does, and waits. */
   close(): Promise<void>;
   /** Ends it at once, whatever it is doing. */

@@ -31,6 +31,7 @@ export class Scripts implements Peer {
   readonly #command: string;
   readonly #options: ScriptOptions;
   readonly #running = new Set<HelperProcess>();
+  #said = "";
 
   private constructor(command: string, options: ScriptOptions) {
     this.#command = command;
@@ -66,6 +67,7 @@ export class Scripts implements Peer {
       if (content !== undefined) await this.#feed(helper, content);
       const stdout = await helper.within(reading, `the end of stdout of ${words[0]}`);
       const exit = await helper.exit(`${words[0]} to exit`);
+      this.#said = helper.stderrNote();
       return { exit, stdout, note: `${formatExit(exit)}${helper.stderrNote()}` };
     } finally {
       helper.kill();
@@ -99,6 +101,10 @@ export class Scripts implements Peer {
     const { exit, stdout } = await this.run(["have"]);
     visitLines(stdout, visit);
     return statusOf(exit);
+  }
+
+  async said(): Promise<string> {
+    return this.#said;
   }
 
   async close(): Promise<void> {}

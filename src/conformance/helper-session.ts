@@ -105,6 +105,12 @@ export class Session implements Peer {
     }
   }
 
+  async said(): Promise<string> {
+    // An answer may be here before the message that was written first.
+    await sleep(50);
+    return this.process.stderrNote();
+  }
+
   async close(): Promise<void> {
     this.process.stdin.end();
     await this.process.exit("the helper to exit after EOF");
