@@ -8,6 +8,16 @@
 export { type Bucket, type BucketOptions, openBucket } from "./bucket/index.js";
 export { type ErrorCode, exitCodeOf, isTransient, OdbError, type OdbErrorOptions } from "./errors.js";
 export {
+  type MirrorDone,
+  type MirrorEvent,
+  type MirrorFailed,
+  type MirrorLayout,
+  type MirrorOptions,
+  type MirrorPair,
+  type MirrorReport,
+  mirror,
+} from "./mirror/index.js";
+export {
   type ByteRange,
   type Content,
   collect,

@@ -44,6 +44,6 @@ async function openKind(location: BucketLocation, options: BucketOptions): Promi
     case "http":
       return (await import("./http.js")).httpBucket(location.url, { credentials: options.credentials });
     case "s3":
-      return (await import("./s3.js")).s3Bucket(location);
+      return (await import("./s3.js")).s3Bucket(location, options.s3Client && { client: options.s3Client });
   }
 }

@@ -1,5 +1,7 @@
 /** What a caller may set when a bucket is opened. */
 
+import type { S3Client } from "@aws-sdk/client-s3";
+
 /** A user name and password (or token), as `git credential` gives them. */
 export interface Credential {
   readonly username: string;
@@ -28,6 +30,8 @@ export interface RetryOptions {
 
 /** Options of `openBucket`, handed on to the bucket it opens. */
 export interface BucketOptions {
+  /** For `s3://` URLs: a client of the caller's, who closes it; the URL's endpoint, region and profile do not count. */
+  readonly s3Client?: S3Client;
   readonly credentials?: CredentialProvider;
   /** `false`: every failure reaches the caller at once. */
   readonly retry?: RetryOptions | false;

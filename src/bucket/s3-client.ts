@@ -30,14 +30,15 @@ const IDLE_MS = 60_000;
 /** In milliseconds. */
 const CONNECT_MS = 10_000;
 
-export function s3Connection(location: S3Location): S3Connection {
+/** @param given a client of the caller's: it stays open */
+export function s3Connection(location: S3Location, given?: S3Client): S3Connection {
   let opening: Promise<{ client: S3Client; sdk: Sdk }> | undefined;
   let closed = false;
   return {
     async call(what, signal, run) {
       if (closed) throw new OdbError("bug", `${what}: the bucket is closed`);
       checkSignal(signal, what);
-      opening ??= open(location);
+      opening ??= open(location, given);
       try {
         const { client, sdk } = await opening;
         return await run(client, sdk, signal === undefined ? {} : { abortSignal: signal });
@@ -47,17 +48,18 @@ export function s3Connection(location: S3Location): S3Connection {
     },
     close() {
       closed = true;
+      if (given !== undefined) return;
       // A client that never came up has nothing to end; whoever asked for it has seen the failure.
       opening?.then(({ client }) => client.destroy()).catch(() => {});
     },
   };
 }
 
-async function open(location: S3Location): Promise<{ client: S3Client; sdk: Sdk }> {
+async function open(location: S3Location, given?: S3Client): Promise<{ client: S3Client; sdk: Sdk }> {
   // Read when the SDK is loaded: without it every git command prints six lines about Node 20.
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = "true";
   const sdk = await import("./s3-sdk.js");
-  return { client: new sdk.S3Client(clientConfig(location)), sdk };
+  return { client: given ?? new sdk.S3Client(clientConfig(location)), sdk };
 }
 
 /** The client's settings. Credentials, and what is left out here, come from the SDK's own chain. */

@@ -1,5 +1,6 @@
 /** A bucket in S3, or in whatever speaks its protocol. Small writes go in one request, large ones through s3-multipart.ts. */
 
+import type { S3Client } from "@aws-sdk/client-s3";
 import { OdbError } from "../errors.js";
 import type { Bucket } from "./bucket.js";
 import { s3Connection } from "./s3-client.js";
@@ -11,6 +12,8 @@ import { type BucketLocation, parseBucketUrl } from "./url.js";
 
 /** Options of {@link s3Bucket}. */
 export interface S3BucketOptions {
+  /** A client of the caller's, who closes it. Default: one for the URL. */
+  readonly client?: S3Client;
   /** Sizes at which S3 changes its rules; smaller ones are for tests only. */
   readonly limits?: Partial<S3Limits>;
 }
@@ -27,7 +30,7 @@ export function s3Bucket(url: string | BucketLocation, options: S3BucketOptions 
   const { name } = parsed;
   if (parsed.kind !== "s3") throw new OdbError("invalid", `${name}: expected s3://<bucket>/<prefix>`);
   const location = parsed.s3;
-  const connection = s3Connection(location);
+  const connection = s3Connection(location, options.client);
   const context: S3Context = {
     name,
     location,

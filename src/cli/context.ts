@@ -23,6 +23,8 @@ export interface Context {
   print(text: string | Uint8Array): Promise<void>;
   /** `warning: <text>` on stderr. */
   warn(text: string): void;
+  /** `error: <text>` on stderr, for one failure among several; the exit code is the caller's to set. */
+  error(text: string): void;
   /** A line on stderr that `-q` leaves out. */
   note(text: string, options: OutputOptions): void;
   /** Progress on stderr, from the second second on, as the options ask. */
@@ -49,6 +51,7 @@ export function processContext(): Context {
       });
     },
     warn: (text) => say(`warning: ${text}`),
+    error: (text) => say(`error: ${text.replaceAll("\n", " ")}`),
     note: (text, { quiet }) => quiet || say(text),
     progress(title, total, { quiet, progress = stderr.isTTY }) {
       return startProgress(title, total, { output: stderr, shown: progress && !quiet });

@@ -27,6 +27,11 @@ export const verbs: readonly Verb[] = [
   verb("gc", "keep the packs of fetched objects few", () => import("./gc.js")),
   verb("fsck", "check that the store has what git relies on", () => import("./fsck.js")),
   verb("serve", "serve a bucket over HTTP", () => import("./serve.js")),
+  verb(
+    "mirror",
+    "copy git repositories to buckets, to be cloned over plain HTTP",
+    () => import("./mirror.js"),
+  ),
   verb("conformance", "test a helper or a store, case by case", () => import("./conformance.js")),
   verb("env", "print versions, settings and environment for a report", () => import("./env.js")),
   verb("completion", "print the completion script of a shell", () => import("./completion.js")),

@@ -111,7 +111,7 @@ function startAhead(cwd: string, commands: readonly (readonly string[])[]): Ahea
 export type Places = Pick<Repository, "gitDir" | "commonDir" | "objectsDir" | "workTree" | "bare" | "hash">;
 
 /** The repository at these places, which the caller has found to be there. */
-export function repositoryAt(places: Places, ahead: Ahead): Repository {
+export function repositoryAt(places: Places, ahead: Ahead = new Map()): Repository {
   const { gitDir, workTree, objectsDir, commonDir } = places;
   const env: Record<string, string> = { GIT_DIR: gitDir };
   if (workTree !== undefined) env.GIT_WORK_TREE = workTree;

@@ -1,0 +1,74 @@
+/** Taking away what no reader can need any more: in steps, a grace period after each. */
+
+import type { Bucket, CallOptions } from "../bucket/bucket.js";
+import { changePacks } from "./publish.js";
+import type { MirrorRecord, Since } from "./record.js";
+
+/** Where unfinished things lie. */
+export const temporaryPrefix = "tmp/";
+
+/** What the record is to say after a cleanup. */
+export type Kept = Pick<MirrorRecord, "superseded" | "unlisted">;
+
+/** Whether the record names something that has had its time. */
+export function isDue({ superseded, unlisted }: Kept, graceMs: number, now: number): boolean {
+  return [...Object.values(superseded), ...Object.values(unlisted)].some((time) =>
+    isOver(time, graceMs, now),
+  );
+}
+
+/**
+ * First a superseded pack leaves the table, then, once nobody can go by the old table any more, the bucket. Packs that
+ * an interrupted run left, and temporary keys, go a grace period after they are seen first, or were written.
+ *
+ * @returns what is left to wait for
+ */
+export async function cleanUp(
+  bucket: Bucket,
+  kept: Kept,
+  graceMs: number,
+  options: CallOptions,
+): Promise<Kept> {
+  const now = Date.now();
+  const retired = Object.keys(kept.superseded).filter((name) => isOver(kept.superseded[name], graceMs, now));
+  const listed = new Set(
+    await changePacks(bucket, (names) => names.filter((name) => !retired.includes(name)), options),
+  );
+  const present = await packsPresent(bucket, options);
+  const unlisted: Record<string, string> = {};
+  const gone: string[] = [];
+  for (const [name, keys] of present) {
+    if (listed.has(name)) continue;
+    const since = kept.unlisted[name] ?? new Date(now).toISOString();
+    if (isOver(since, graceMs, now)) gone.push(...keys);
+    else unlisted[name] = since;
+  }
+  for await (const { key, modified } of bucket.list(temporaryPrefix, options)) {
+    if (modified !== undefined && now - modified.getTime() >= graceMs) gone.push(key);
+  }
+  // Not while nobody may be left who read the table before: their time has run since they left it.
+  if (gone.length > 0) await bucket.remove(gone, options);
+  const superseded = Object.entries(kept.superseded).filter(([name]) => listed.has(name));
+  return { superseded: Object.fromEntries(superseded), unlisted };
+}
+
+/** Every pack, half written ones too, and its keys. */
+async function packsPresent(bucket: Bucket, options: CallOptions): Promise<Map<string, string[]>> {
+  const present = new Map<string, string[]>();
+  for await (const { key } of bucket.list("objects/pack/", options)) {
+    const name = /^objects\/pack\/(pack-[0-9a-f]+)\.(?:pack|idx)$/.exec(key)?.[1];
+    if (name === undefined) continue;
+    present.set(name, [...(present.get(name) ?? []), key]);
+  }
+  return present;
+}
+
+function isOver(since: string | undefined, graceMs: number, now: number): boolean {
+  return since !== undefined && now - Date.parse(since) >= graceMs;
+}
+
+/** The names with a time each: what they have already, or now. */
+export function since(names: readonly string[], before: Since): Since {
+  const now = new Date().toISOString();
+  return Object.fromEntries(names.map((name) => [name, before[name] ?? now]));
+}

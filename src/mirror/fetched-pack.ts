@@ -1,0 +1,141 @@
+/** A pack fetched to a temporary repository, where git itself indexes it and every id and link is checked. */
+
+import { createReadStream } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { OdbError } from "../errors.js";
+import type { Source as Bytes, Content } from "../object/content.js";
+import { isObjectId, type ObjectId } from "../object/id.js";
+import { type PackIndex, parseIndex } from "../pack/idx.js";
+import { infosOf, smallObjects } from "../repo/cat-file.js";
+import type { KnownObjects } from "./known.js";
+import { type LinkingType, linksOf, OpenLinks } from "./links.js";
+import { type ScratchRepository, scratchRepository } from "./scratch.js";
+
+/** A pack and its index as files, until it is disposed of. */
+export interface FetchedPack extends AsyncDisposable {
+  /** `pack-<checksum>` */
+  readonly name: string;
+  readonly count: number;
+  readonly pack: Bytes;
+  readonly index: Bytes;
+  /** The temporary repository that holds it, and nothing else. */
+  readonly repo: ScratchRepository;
+  oids(): AsyncIterable<ObjectId>;
+}
+
+/** What has to be true of a pack. */
+export interface PackDemand {
+  readonly hash: "sha1" | "sha256";
+  /** Each must be in the pack or in the mirror. */
+  readonly wants: ReadonlySet<ObjectId>;
+  /** Undefined: all that its objects refer to must be in the pack itself. */
+  readonly known: KnownObjects | undefined;
+  /** Names the source in errors. */
+  readonly what: string;
+  readonly directory?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Trees and commits larger than this are no such: git itself would run out of memory over them. */
+const TREE_LIMIT = 256 * 1024 * 1024;
+
+/**
+ * Takes a pack as it comes, and checks it.
+ *
+ * @throws OdbError integrity, when bytes, ids or links are wrong; whatever `content` throws
+ */
+export async function fetchPack(content: Content, demand: PackDemand): Promise<FetchedPack> {
+  const repo = await scratchRepository(demand.hash, demand.directory);
+  try {
+    const checksum = await indexPack(repo, content, demand);
+    const file = join(repo.objectsDir, "pack", `pack-${checksum}`);
+    const [pack, index] = [await fileSource(`${file}.pack`), await fileSource(`${file}.idx`)];
+    const indexed = await parseIndex(
+      await readFile(`${file}.idx`),
+      demand.hash,
+      `the index of ${demand.what}`,
+    );
+    await checkWhole(repo, indexed.index, demand);
+    return {
+      name: `pack-${checksum}`,
+      count: indexed.index.count,
+      pack,
+      index,
+      repo,
+      async *oids() {
+        for await (const { oid } of indexed.index.entries()) yield oid;
+      },
+      [Symbol.asyncDispose]: () => repo[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await repo[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** @returns the pack's checksum. git verifies the trailer and finds every id; with a flag, every link too. */
+async function indexPack(
+  repo: ScratchRepository,
+  content: Content,
+  { known, what, signal }: PackDemand,
+): Promise<string> {
+  const check = known === undefined ? ["--check-self-contained-and-connected"] : [];
+  const options = { input: content, okStatus: [0, 1], ...(signal && { signal }) };
+  const { status, stdout } = await repo
+    .run(["index-pack", "--stdin", ...check], options)
+    .catch((error: unknown) => {
+      if (!(error instanceof OdbError) || !/^git index-pack: /.test(error.message)) throw error;
+      if (error.code === "full" || error.code === "denied") throw error;
+      throw new OdbError("integrity", `${what}: its pack is broken (${error.message})`, { cause: error });
+    });
+  const checksum = /^(?:pack|keep)\t([0-9a-f]+)\n/.exec(stdout.toString())?.[1] ?? "";
+  if (status !== 0) {
+    throw new OdbError("integrity", `${what}: its pack lacks objects that others in it refer to`);
+  }
+  if (isObjectId(checksum)) return checksum;
+  throw new OdbError("bug", `git index-pack said ${JSON.stringify(stdout.toString().slice(0, 80))}`);
+}
+
+async function checkWhole(repo: ScratchRepository, index: PackIndex, demand: PackDemand): Promise<void> {
+  const inside = new Set<ObjectId>();
+  for await (const { oid } of index.entries()) inside.add(oid);
+  const links = new OpenLinks();
+  for (const oid of demand.wants) if (!inside.has(oid)) links.add(oid, "a ref");
+  if (demand.known !== undefined) await gatherLinks(repo, inside, links, demand);
+  const known = demand.known ?? { has: async () => false, find: async () => undefined };
+  await links.check((oid) => inside.has(oid), known, demand.what);
+}
+
+async function gatherLinks(
+  repo: ScratchRepository,
+  inside: ReadonlySet<ObjectId>,
+  links: OpenLinks,
+  { hash }: PackDemand,
+): Promise<void> {
+  const linking: ObjectId[] = [];
+  for await (const info of infosOf(repo, inside)) {
+    if (info !== undefined && info.type !== "blob") linking.push(info.oid);
+  }
+  for await (const object of smallObjects(repo, linking, TREE_LIMIT)) {
+    if (object === undefined) throw new OdbError("unsupported", "a tree or commit of more than 256 MiB");
+    const { oid, type } = object.info;
+    for (const link of linksOf(type as LinkingType, object.content, hash, oid)) {
+      if (!inside.has(link)) links.add(link, `${type} ${oid}`);
+    }
+  }
+}
+
+const CHUNK = 1 << 20;
+
+async function fileSource(path: string): Promise<Bytes> {
+  const { size } = await stat(path);
+  return {
+    size,
+    open: ({ start = 0, end = size } = { start: 0 }) =>
+      end > start ? createReadStream(path, { start, end: end - 1, highWaterMark: CHUNK }) : nothing(),
+    file: { path, disposable: true },
+  };
+}
+
+async function* nothing(): Content {}

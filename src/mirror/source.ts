@@ -1,0 +1,185 @@
+/** A git repository as a source: its refs, and a pack of what somebody lacks, by git's smart protocol. */
+
+import { OdbError } from "../errors.js";
+import type { Content } from "../object/content.js";
+import type { HashAlgorithm, ObjectId } from "../object/id.js";
+import { connectUploadPack, sourceName, type UploadPack } from "../repo/upload-pack.js";
+import { addRef, type Dialogue, endedEarly, headOf, parseFormat, shallowSource } from "./dialogue.js";
+import {
+  delimiterPacket,
+  flushPacket,
+  linePacket,
+  type Packet,
+  PacketReader,
+  sendPackets,
+} from "./packets.js";
+import { type Head, type Ref, type RefTable, sortedRefs } from "./refs.js";
+import { advertisement } from "./source-v0.js";
+
+/** A connection to a repository; one fetch at most. */
+export interface Source extends Disposable {
+  /** Without a password. */
+  readonly name: string;
+  readonly hash: HashAlgorithm;
+  readonly table: RefTable;
+  /**
+   * A pack of all that `wants` need and `haves` do not reach. Its deltas have their bases in it: it is not thin.
+   *
+   * @throws OdbError unavailable, from the content, when the source dies; unsupported, when it is shallow
+   */
+  fetch(wants: Iterable<ObjectId>, haves: Iterable<ObjectId>): Content;
+}
+
+/**
+ * Connects and reads the refs.
+ *
+ * @throws OdbError config or unavailable, when there is no repository to be read; unsupported, when it is shallow
+ */
+export async function openSource(url: string, options: { signal?: AbortSignal } = {}): Promise<Source> {
+  const name = sourceName(url);
+  const connection = await connectUploadPack(url, options);
+  const packets = new PacketReader(connection.output, name);
+  try {
+    const dialogue = await begin(packets, connection, name);
+    return {
+      name,
+      hash: dialogue.hash,
+      table: dialogue.table,
+      async *fetch(wants, haves) {
+        try {
+          await sendPackets(connection.input, dialogue.request(wants, haves));
+          await dialogue.answer();
+          yield* packContent(packets, name);
+        } catch (error) {
+          throw await explained(error, connection, name);
+        }
+      },
+      [Symbol.dispose]: () => connection.close(),
+    };
+  } catch (error) {
+    const why = await explained(error, connection, name);
+    connection.close();
+    throw why;
+  }
+}
+
+async function begin(packets: PacketReader, connection: UploadPack, name: string): Promise<Dialogue> {
+  const first = await packets.readLine();
+  if (first === undefined) throw endedEarly(name);
+  if (first !== "version 2") return await advertisement(packets, first, name);
+  const hash = await readCapabilities(packets, name);
+  const asked = await listRefs(packets, connection, hash, name);
+  return {
+    hash: hash.format,
+    table: asked,
+    request: (wants, haves) => requestOfVersion2(hash.format, wants, haves),
+    answer: () => untilPack(packets, name),
+  };
+}
+
+interface Capabilities {
+  readonly format: HashAlgorithm;
+  readonly unborn: boolean;
+}
+
+async function readCapabilities(packets: PacketReader, name: string): Promise<Capabilities> {
+  let format: HashAlgorithm = "sha1";
+  let unborn = false;
+  for (let line = await packets.readLine(); line !== "flush"; line = await packets.readLine()) {
+    if (line === undefined) throw endedEarly(name);
+    const [key, value = ""] = line.split("=", 2);
+    if (key === "object-format") format = parseFormat(value, name);
+    if (key === "ls-refs") unborn = value.split(" ").includes("unborn");
+  }
+  return { format, unborn };
+}
+
+async function listRefs(
+  packets: PacketReader,
+  { input, stateless }: UploadPack,
+  { format, unborn }: Capabilities,
+  name: string,
+): Promise<RefTable> {
+  await sendPackets(input, [
+    linePacket("command=ls-refs"),
+    linePacket(`object-format=${format}`),
+    delimiterPacket,
+    linePacket("peel"),
+    linePacket("symrefs"),
+    ...(unborn ? [linePacket("unborn")] : []),
+    flushPacket,
+  ]);
+  const refs: Ref[] = [];
+  let head: Head | undefined;
+  for (let line = await packets.readLine(); line !== "flush"; line = await packets.readLine()) {
+    if (line === undefined) throw endedEarly(name);
+    const [oid = "", ref = "", ...attributes] = line.split(" ");
+    const symref = attributes.find((each) => each.startsWith("symref-target:"))?.slice(14);
+    const peeled = attributes.find((each) => each.startsWith("peeled:"))?.slice(7);
+    if (ref === "HEAD") head = headOf(oid, symref);
+    else addRef(refs, oid, ref, peeled, name);
+  }
+  if (stateless && (await packets.read()) !== "end") throw endedEarly(name);
+  return { refs: sortedRefs(refs), ...(head && { head }) };
+}
+
+/** One round: `done` says that the answer is to be the pack. */
+function* requestOfVersion2(
+  format: HashAlgorithm,
+  wants: Iterable<ObjectId>,
+  haves: Iterable<ObjectId>,
+): Iterable<Buffer> {
+  yield linePacket("command=fetch");
+  yield linePacket(`object-format=${format}`);
+  yield delimiterPacket;
+  for (const line of ["ofs-delta", "no-progress"]) yield linePacket(line);
+  for (const oid of wants) yield linePacket(`want ${oid}`);
+  for (const oid of haves) yield linePacket(`have ${oid}`);
+  yield linePacket("done");
+  yield flushPacket;
+}
+
+/** The sections before `packfile`; `shallow-info` comes, unasked, only from a shallow repository. */
+async function untilPack(packets: PacketReader, name: string): Promise<void> {
+  for (;;) {
+    const line = await packets.readLine();
+    if (line === undefined) throw endedEarly(name);
+    if (line === "packfile") return;
+    if (line.startsWith("shallow ")) throw shallowSource(name);
+  }
+}
+
+/** Band 1 is the pack, 2 what a person may read, 3 the last words (gitprotocol-pack(5), "Packfile Data"). */
+async function* packContent(packets: PacketReader, name: string): Content {
+  for (;;) {
+    const packet: Packet | undefined = await packets.read();
+    if (packet === "flush") return;
+    if (packet === undefined) throw endedEarly(name);
+    if (!Buffer.isBuffer(packet) || packet.length === 0) continue;
+    const [band] = packet;
+    if (band === 1) {
+      if (packet.length > 1) yield packet.subarray(1);
+    } else if (band === 3) throw new OdbError("unavailable", `${name}: ${packet.toString("utf8", 1).trim()}`);
+    else if (band !== 2) throw new OdbError("protocol", `${name}: data on side band ${band}`);
+  }
+}
+
+/** What the transport said about an answer that ended early, where it said something. */
+async function explained(error: unknown, connection: UploadPack, name: string): Promise<unknown> {
+  if (!(error instanceof OdbError) || error.code !== "unavailable") return error;
+  // Its last words may still be on the way.
+  for (let tries = 0; tries < 20 && connection.complaint() === ""; tries++) {
+    await new Promise((done) => setTimeout(done, 10));
+  }
+  const said = connection
+    .complaint()
+    .split("\n")
+    .filter((line) => line.trim() !== "");
+  const why = said.findLast((line) => /^(?:fatal|error): /.test(line)) ?? said.at(-1);
+  if (why === undefined) return error;
+  const absent = /not a git repository|does not appear to be|not found|dubious ownership/i.test(
+    said.join(" "),
+  );
+  const reason = why.replace(/\b([a-z+]+:\/\/)[^/@\s]*@/g, "$1").replaceAll(/\s+/g, " ");
+  return new OdbError(absent ? "config" : "unavailable", `${name}: ${reason}`, { cause: error });
+}
