@@ -1,8 +1,8 @@
 /** What `git odb mirror` shows while it runs: a line for each repository, JSON for machines, progress on a terminal. */
 
 import type { MirrorEvent } from "../mirror/options.js";
+import { formatBytes, type Progress } from "../progress.js";
 import type { Context, OutputOptions } from "./context.js";
-import { formatBytes, type Progress } from "./progress.js";
 
 /** Shows events as they come. */
 export interface MirrorDisplay {

@@ -156,6 +156,8 @@ async function* packContent(packets: PacketReader, name: string): Content {
     if (packet === "flush") return;
     if (packet === undefined) throw endedEarly(name);
     if (!Buffer.isBuffer(packet) || packet.length === 0) continue;
+    // Version 0 may acknowledge more than one of the objects that we have before the pack begins.
+    if (packet.toString("latin1", 0, 4) === "ACK ") continue;
     const [band] = packet;
     if (band === 1) {
       if (packet.length > 1) yield packet.subarray(1);
