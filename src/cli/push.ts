@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { OdbError, toOdbError } from "../errors.js";
 import type { ObjectId } from "../object/id.js";
 import { type OdbConfig, readOdbConfigs } from "../odb/config.js";
-import { type PushRange, type RangeBlob, selectedInRange } from "../odb/push-range.js";
+import { objectsInRange, type PushRange, type RangeBlob, selectedInRange } from "../odb/push-range.js";
 import { pushMetadataRefs } from "../odb/push-refs.js";
 import { type UploadReport, uploadBlobs } from "../odb/upload.js";
 import { formatBytes } from "../progress.js";
@@ -51,6 +51,7 @@ async function push(
   for (const name of new Set(blobs.map(({ odb }) => odb))) {
     const own = blobs.filter(({ odb }) => odb === name);
     const report = await upload(repo, name, own, options, context);
+    await judgeMissing(repo, name, range, own, report.missing, context);
     if (options.refs && report.stored.length > 0) await publish(repo, name, target, report, options, context);
   }
 }
@@ -90,7 +91,6 @@ async function upload(
     const report = await withOdb(repo, name, context, (odb) =>
       uploadBlobs(odb, oids, { signal: context.signal, onStored: ({ size }) => progress.add(1, size) }),
     );
-    refuseMissing(name, blobs, report.missing);
     complete = true;
     const bytes = report.sent.reduce((total, { size }) => total + size, 0);
     if (report.sent.length > 0) {
@@ -135,14 +135,28 @@ function refuseUnconfigured(blobs: readonly RangeBlob[], odbs: ReadonlyMap<strin
   );
 }
 
-function refuseMissing(name: string, blobs: readonly RangeBlob[], missing: readonly ObjectId[]): void {
-  const found = blobs.find(({ oid }) => oid === missing[0]);
-  if (found === undefined) return;
-  const { oid, path, commit } = found;
-  const more = missing.length > 1 ? ` (and ${missing.length - 1} more)` : "";
+/** What the remote has already it can give again; anything else would be nowhere. */
+async function judgeMissing(
+  repo: Repository,
+  name: string,
+  range: PushRange,
+  blobs: readonly RangeBlob[],
+  missing: readonly ObjectId[],
+  context: Context,
+): Promise<void> {
+  if (missing.length === 0) return;
+  const added = await objectsInRange(repo, range);
+  const lost = blobs.find(({ oid }) => missing.includes(oid) && added.has(oid));
+  const [first] = missing;
+  if (lost === undefined) {
+    return context.warn(
+      `${count(missing.length, "blob")} of old commits, ${first} for one, are neither here nor in ODB ${name}`,
+    );
+  }
+  const { oid, path, commit } = lost;
   throw new OdbError(
     "conflict",
-    `object ${oid} (${path} in ${commit.slice(0, 12)})${more} is neither here nor in ODB ${name}: bring it here ("git cat-file -p ${oid}" in a clone that has it), then push again`,
+    `object ${oid} (${path} in ${commit.slice(0, 12)}) is neither here nor in ODB ${name}: run "git odb put ${name} ${oid}" in a clone that has it`,
   );
 }
 

@@ -55,6 +55,17 @@ export async function selectedInRange(
   return [...found.values()];
 }
 
+/** Every object that the commits of the range add to what the remote has, as far as it is known. */
+export async function objectsInRange(repo: Repository, range: PushRange): Promise<Set<ObjectId>> {
+  const { args, input } = revList(range);
+  const objects = new Set<ObjectId>();
+  const command = ["rev-list", "--objects", "--no-object-names", "--missing=allow-any", ...args];
+  for await (const line of repo.runLines(command, { input, env: LOCAL })) {
+    if (isObjectId(line)) objects.add(line);
+  }
+  return objects;
+}
+
 /** A file as a commit has it. */
 interface Change {
   readonly commit: ObjectId;
@@ -85,35 +96,33 @@ async function changesByAttributes(repo: Repository, range: PushRange): Promise<
 
 /** The commits of the range, parents before children. */
 async function parentsOf(repo: Repository, range: PushRange): Promise<Map<ObjectId, ObjectId[]>> {
-  const { tips, exclude = [], remote } = range;
-  const known = remote === undefined ? [] : ["--not", `--remotes=${remote}`];
-  const args = ["rev-list", "--topo-order", "--reverse", "--parents", "--stdin", ...known];
-  const input = [...tips, ...exclude.map((oid) => `^${oid}`)].map((rev) => `${rev}\n`).join("");
+  const { args, input } = revList(range);
+  const command = ["rev-list", "--topo-order", "--reverse", "--parents", ...args];
   const commits = new Map<ObjectId, ObjectId[]>();
-  for await (const line of repo.runLines(args, { input, env: LOCAL })) {
+  for await (const line of repo.runLines(command, { input, env: LOCAL })) {
     const [commit, ...parents] = line.split(" ").map(parseObjectId);
     if (commit !== undefined) commits.set(commit, parents);
   }
   return commits;
 }
 
-/** The files that each commit adds, changes or takes away (a null id); of a merge those that differ from every parent. */
+/** The range in the words of git rev-list. Options do not go through stdin: git before 2.42 takes none there. */
+function revList({ tips, exclude = [], remote }: PushRange): { args: string[]; input: string } {
+  const known = remote === undefined ? [] : ["--not", `--remotes=${remote}`];
+  const input = [...tips, ...exclude.map((oid) => `^${oid}`)].map((rev) => `${rev}\n`).join("");
+  return { args: ["--stdin", ...known], input };
+}
+
+/**
+ * The files that each commit adds, changes or takes away (a null id), of a merge by each parent in turn: what another
+ * branch brings may be selected by the attributes of this one.
+ */
 async function* changesOf(
   repo: Repository,
   commits: readonly ObjectId[],
 ): AsyncGenerator<{ commit: ObjectId; changes: Change[] }> {
-  const args = [
-    "diff-tree",
-    "--stdin",
-    "--root",
-    "--always",
-    "-r",
-    "-c",
-    "-z",
-    "--raw",
-    "--no-renames",
-    "--no-abbrev",
-  ];
+  const format = ["-r", "-z", "--raw", "--no-renames", "--no-abbrev"];
+  const args = ["diff-tree", "--stdin", "--root", "--always", "-m", ...format];
   const input = commits.map((commit) => `${commit}\n`).join("");
   let current: { commit: ObjectId; changes: Change[] } | undefined;
   let raw: string | undefined;
@@ -127,8 +136,10 @@ async function* changesOf(
     } else if (record[0] === COLON) {
       raw = record.toString("latin1");
     } else {
+      const commit = parseObjectId(record.toString("latin1"));
+      if (commit === current?.commit) continue;
       if (current !== undefined) yield current;
-      current = { commit: parseObjectId(record.toString("latin1")), changes: [] };
+      current = { commit, changes: [] };
     }
   }
   if (current !== undefined) yield current;
@@ -139,12 +150,10 @@ const LOCAL = { GIT_NO_LAZY_FETCH: "1" };
 
 const COLON = 58;
 
-/** `:<mode> <mode> <oid> <oid> <status>`, with a colon and a mode and an id more for each further parent. @returns the file's id */
+/** `:<old mode> <mode> <old oid> <oid> <status>`. @returns the id of a file, undefined for anything else */
 function parseRaw(raw: string): ObjectId | undefined {
-  const parents = /^:+/.exec(raw)?.[0].length ?? 1;
-  const fields = raw.slice(parents).split(" ");
-  const oid = fields[2 * parents + 1] ?? "";
-  return fields[parents]?.startsWith("100") && isObjectId(oid) ? oid : undefined;
+  const [, mode = "", , oid = ""] = raw.split(" ");
+  return mode.startsWith("100") && isObjectId(oid) ? oid : undefined;
 }
 
 /** Every file of a commit. */

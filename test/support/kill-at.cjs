@@ -1,0 +1,35 @@
+// Preloaded into a command (NODE_OPTIONS=--require): kills it, as kill -9 does, before its KILL_AT-th change to the
+// object store or start of a git that writes. KILL_LOG: a file that gets what each step was.
+const { appendFileSync } = require("node:fs");
+const fs = require("node:fs/promises");
+const child = require("node:child_process");
+
+const target = Number(process.env.KILL_AT ?? 0);
+let steps = 0;
+
+function step(what) {
+  steps += 1;
+  if (process.env.KILL_LOG) appendFileSync(process.env.KILL_LOG, `${steps} ${what}\n`);
+  if (steps === target) process.kill(process.pid, "SIGKILL");
+}
+
+function isOurs(path) {
+  return /\/objects\/|gc\.pid/.test(String(path));
+}
+
+if (/git-odb/.test(process.argv[1] ?? "") && target > 0) {
+  for (const name of ["rename", "rm", "unlink", "link", "writeFile", "mkdir", "open"]) {
+    const real = fs[name];
+    fs[name] = (...args) => {
+      const reads = name === "open" && (args[1] ?? "r") === "r";
+      if (isOurs(args[0]) && !reads) step(`${name} ${args[0]}`);
+      return real(...args);
+    };
+  }
+  const spawn = child.spawn;
+  child.spawn = (command, args, ...rest) => {
+    const verb = (args ?? []).find((arg) => /^(?:pack-objects|update-ref|config)$/.test(arg));
+    if (command === "git" && verb) step(`spawn git ${verb}`);
+    return spawn(command, args, ...rest);
+  };
+}
