@@ -133,7 +133,9 @@ describe("init and deinit", () => {
     const env = { PATH: `${folder}:${process.env.PATH}` };
     const { status, stderr } = gitOdb(["init", "-q", "big", tempDir("store")], { cwd: repo, env });
     expect(status).toBe(0);
-    expect(stderr).toMatch(/^warning: git-odb-helper-file is not on PATH.*npm install -g git-odb/);
+    expect(stderr).toMatch(
+      /^warning: git-odb-helper-file and git-remote-odb are not on PATH.*npm install -g git-odb/,
+    );
   });
 
   it("deinit keeps what still waits for the store", () => {

@@ -16,6 +16,7 @@ import { initBucket, isBareRepository, readSettings } from "../store/settings.js
 import { redact } from "../trace.js";
 import type { Context, OutputOptions } from "./context.js";
 import { findOnPath } from "./path.js";
+import { tellOfPromisor } from "./promisor.js";
 
 interface Options extends OutputOptions {
   readonly script?: boolean;
@@ -68,15 +69,17 @@ async function connect(
   if (options.check) for (const { url } of stores) await initStore(url, repo, options, context);
   const kind = helperKindOf(stores.map((store) => store.kind));
   const mode = options.script ? "script" : "subprocess";
-  await configureOdb(repo, { name, urls: given, kind, mode, get: options.get });
+  const promisor = await configureOdb(repo, { name, urls: given, kind, mode, get: options.get });
   const helper = helperCommand(kind, name);
   context.note(`ODB ${name}: ${stores.map(({ shown }) => shown).join(", ")}, by "${helper}"`, options);
-  const program = helper.split(" ", 1)[0] ?? "";
-  if (findOnPath(program) === undefined) {
+  const programs = [helper.split(" ", 1)[0] ?? "", "git-remote-odb"];
+  const absent = programs.filter((program) => findOnPath(program) === undefined);
+  if (absent.length > 0) {
     context.warn(
-      `${program} is not on PATH, where git looks for it: run "npm install -g git-odb", or mend PATH`,
+      `${absent.join(" and ")} ${absent.length === 1 ? "is" : "are"} not on PATH, where git looks for it: run "npm install -g git-odb", or mend PATH`,
     );
   }
+  await tellOfPromisor(name, promisor, repo, options, context);
 }
 
 async function publishSettings(

@@ -11,7 +11,8 @@ import {
 } from "../repo/config.js";
 import type { Repository } from "../repo/git.js";
 import { redact } from "../trace.js";
-import { type GetMode, type OdbConfig, readOdbConfig } from "./config.js";
+import { type GetMode, type OdbConfig, readOdbConfig, requireOdbConfig } from "./config.js";
+import { configurePromisor, type PromisorSetup, unconfigurePromisor } from "./promisor-remote.js";
 
 /** What {@link configureOdb} writes. */
 export interface OdbSettings {
@@ -36,11 +37,12 @@ export function helperCommand(kind: HelperKind, name: string): string {
 }
 
 /**
- * Writes the settings. The command comes first: a git with ODB support dies of an ODB that has none.
+ * Writes the settings. The command comes first: a git with ODB support dies of an ODB that has none. Then the promisor
+ * remote, by which a stock git asks the ODB.
  *
  * @throws OdbError conflict, when the ODB has other URLs already
  */
-export async function configureOdb(repo: Repository, settings: OdbSettings): Promise<void> {
+export async function configureOdb(repo: Repository, settings: OdbSettings): Promise<PromisorSetup> {
   const { name, urls, mode, get } = settings;
   const section = `odb.${name}`;
   const [command, other] =
@@ -54,6 +56,7 @@ export async function configureOdb(repo: Repository, settings: OdbSettings): Pro
   if (get === "git") await unsetConfig(repo, `${section}.get`);
   else if (get !== undefined) await setConfig(repo, `${section}.get`, get);
   await adjustThreshold(repo);
+  return await configurePromisor(repo, await requireOdbConfig(repo, name));
 }
 
 /**
@@ -78,6 +81,7 @@ export async function checkConfigurable(
 
 /** Removes every setting of the ODB. @returns whether there was one */
 export async function unconfigureOdb(repo: Repository, name: string): Promise<boolean> {
+  await unconfigurePromisor(repo, name);
   const removed = await removeConfigSection(repo, `odb.${name}`);
   if (removed) await adjustThreshold(repo);
   return removed;

@@ -4,6 +4,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { OdbError } from "../errors.js";
 import { algorithmOf, type ObjectId } from "../object/id.js";
+import type { ObjectInfo } from "../object/info.js";
+import type { Progress } from "../progress.js";
 import { writePromisorPack } from "../repo/promisor-pack.js";
 import { type GatheredObject, gather } from "../store/gather.js";
 import type { ObjectStore } from "../store/store.js";
@@ -14,15 +16,15 @@ export interface FetchObjectsOptions {
   readonly parallel?: number;
   /** Told of an object whose bytes in the store are not the object: it is not installed. */
   readonly onBad?: (oid: ObjectId, error: OdbError) => void;
-  /** Told of each object that has arrived, and its size in bytes. */
-  readonly onArrival?: (oid: ObjectId, size: number) => void;
+  /** Counts objects and bytes. */
+  readonly progress?: Pick<Progress, "add" | "through">;
   readonly signal?: AbortSignal;
 }
 
 /** What a fetch brought. */
 export interface Fetched {
-  /** Objects installed. */
-  readonly count: number;
+  /** Installed. */
+  readonly objects: readonly ObjectInfo[];
   /** Asked for, and not in the store. */
   readonly missing: readonly ObjectId[];
   /** Broken in the store. */
@@ -44,9 +46,10 @@ export async function fetchObjects(
 ): Promise<Fetched> {
   const wanted = [...new Set(oids)];
   const [first] = wanted;
-  if (first === undefined) return { count: 0, missing: [], bad: [] };
+  if (first === undefined) return { objects: [], missing: [], bad: [] };
   const missing: ObjectId[] = [];
   const bad: ObjectId[] = [];
+  const arrived: ObjectInfo[] = [];
   const onBad = (oid: ObjectId, error: OdbError) => {
     bad.push(oid);
     options.onBad?.(oid, error);
@@ -59,24 +62,26 @@ export async function fetchObjects(
     onBad,
     ...(options.signal && { signal: options.signal }),
   });
-  const { count } = await writePromisorPack(
+  await writePromisorPack(
     { objectsDir, hash: algorithmOf(first) },
-    told(objects, options),
+    counted(objects, arrived, options.progress),
     { expected: wanted.length, keepPartial: true, onFailure: ({ oid }, error) => onBad(oid, error) },
   );
-  return { count, missing, bad };
+  return { objects: arrived.filter(({ oid }) => !bad.includes(oid)), missing, bad };
 }
 
 /** Objects at the same time: with 20 ms to the store, a processor is busy with about so many. */
 const PARALLEL = 32;
 
-async function* told(
+async function* counted(
   objects: AsyncIterable<GatheredObject>,
-  { onArrival }: FetchObjectsOptions,
+  arrived: ObjectInfo[],
+  progress: FetchObjectsOptions["progress"],
 ): AsyncGenerator<GatheredObject> {
-  for await (const object of objects) {
-    yield object;
-    onArrival?.(object.info.oid, object.info.size);
+  for await (const { info, open } of objects) {
+    yield { info, open: () => progress?.through(open()) ?? open() };
+    arrived.push(info);
+    progress?.add(1);
   }
 }
 

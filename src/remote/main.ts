@@ -1,10 +1,10 @@
 /** git-remote-odb: what git starts for the URLs `odb::<bucket-url>` and `odb://…`. */
 
 import { exitCodeOf, OdbError, toOdbError } from "../errors.js";
-import { bucketUrlOf } from "../odb/promisor-remote.js";
+import { parseRemoteAddress } from "../odb/promisor-remote.js";
 import { placesFromEnvironment } from "../repo/places.js";
 import { version } from "../version.js";
-import { openRemote } from "./open.js";
+import { openOdbRemote, openRemote } from "./open.js";
 import { helperPipes } from "./pipes.js";
 import type { Remote } from "./remote.js";
 import { runRemoteHelper } from "./remote-helper.js";
@@ -20,17 +20,12 @@ async function main(argv: readonly string[]): Promise<void> {
   try {
     const [name, address = name] = argv;
     if (name === undefined || address === undefined || name.startsWith("-")) return usage(name);
-    const url = bucketUrlOf(address);
-    const context = {
-      name,
-      url,
-      places: placesFromEnvironment(),
-      signal,
-      warn: tell,
-      stderr: process.stderr,
-    };
+    const target = parseRemoteAddress(address);
+    const url = "bucket" in target ? target.bucket : address;
+    const places = placesFromEnvironment();
+    const context = { name, url, places, signal, warn: tell, stderr: process.stderr };
     const open = () => {
-      remote ??= openRemote(context);
+      remote ??= "bucket" in target ? openRemote(context) : openOdbRemote(context, target.odb);
       return remote;
     };
     // It opens while git still says what it wants; whoever needs it sees a failure.

@@ -13,6 +13,20 @@ import type { Remote, RemoteContext } from "./remote.js";
 import { storeRemote } from "./store-remote.js";
 
 /**
+ * Opens an ODB of the repository with all its settings: several URLs, its concurrency.
+ *
+ * @throws OdbError config, when it is not configured
+ */
+export async function openOdbRemote(context: RemoteContext, name: string): Promise<Remote> {
+  const [{ openRepository }, { openOdb }] = await Promise.all([
+    import("../repo/git.js"),
+    import("../odb/session.js"),
+  ]);
+  const odb = await openOdb(await openRepository(), name, { warn: context.warn });
+  return storeRemote(context, { ...(await odb.store()), close: () => odb.close() }, odb.repo.hash);
+}
+
+/**
  * Opens the remote of a URL; what its bucket holds is looked at when git asks for its refs.
  *
  * @throws OdbError as `openBucket` and `openStoreOn`

@@ -136,7 +136,7 @@ async function fetchLeftOut(
   const { missing: lost } = await fetchObjects(store, missing, repo.objectsDir, {
     signal: context.signal,
     onBad: (_oid, error) => context.warn(`${error.message} (in ${bucket.name}): not installed`),
-    onArrival: (_oid, size) => progress.add(1, size),
+    progress,
   }).finally(() => progress.finish());
   const [first] = lost;
   if (first === undefined) return;

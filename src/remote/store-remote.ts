@@ -29,7 +29,7 @@ export function storeRemote(context: RemoteContext, store: ObjectStore, hash?: H
         {
           signal: context.signal,
           onBad: (_oid, error) => context.warn(`${error.message} (in ${store.name}): not installed`),
-          onArrival: (_oid, size) => progress.add(1, size),
+          progress,
         },
       ).finally(() => progress.finish());
       return { complete: missing.length === 0 && bad.length === 0 };

@@ -2,12 +2,13 @@
 
 import { OdbError } from "../errors.js";
 import { type Content, contentOf } from "../object/content.js";
-import { isObjectId, type ObjectId } from "../object/id.js";
+import { hexLength, isObjectId, type ObjectId } from "../object/id.js";
 import { isObjectType, type ObjectInfo, parseSize } from "../object/info.js";
 import type { Repository } from "./git.js";
+import { localOnly } from "./local-only.js";
 import type { GitProcess } from "./process.js";
 
-/** What one asks for: an id, or any name of an object (`HEAD:path`). */
+/** What one asks for: an id, or any name of an object (`HEAD:path`), which costs a git process more. */
 export type ObjectName = ObjectId | string;
 
 /** An object of the repository. */
@@ -26,20 +27,22 @@ export interface CatFile extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Nothing that only looks for local objects may bring some from elsewhere. */
-const localOnly = { GIT_NO_LAZY_FETCH: "1" };
-
 /** Starts on the first question. Objects that only a promisor remote or an ODB has are absent. */
 export function openCatFile(repo: Repository): CatFile {
-  const check = new Conversation(() => repo.start(["cat-file", "--batch-check"], { env: localOnly }));
-  const batch = new Conversation(() => repo.start(["cat-file", "--batch"], { env: localOnly }));
+  const start = (mode: string) => () => repo.start(["cat-file", mode], { env: localOnly(repo) });
+  const check = new Conversation(start("--batch-check"));
+  const batch = new Conversation(start("--batch"));
   const close = async () => {
     await Promise.all([check.close(), batch.close()]);
   };
   return {
-    info: async (name) => parseHeader(await check.ask(name), name),
+    async info(name) {
+      const oid = await resolveName(repo, name);
+      return oid && parseHeader(await check.ask(oid), name);
+    },
     async get(name) {
-      const info = parseHeader(await batch.ask(name), name);
+      const oid = await resolveName(repo, name);
+      const info = oid && parseHeader(await batch.ask(oid), name);
       return info && { info, content: batch.content(info.size) };
     },
     close,
@@ -56,11 +59,8 @@ export async function* infosOf(
   repo: Repository,
   names: Iterable<ObjectName> | AsyncIterable<ObjectName>,
 ): AsyncGenerator<ObjectInfo | undefined> {
-  async function* input() {
-    for await (const name of names) yield `${checkName(name)}\n`;
-  }
   const args = ["cat-file", "--batch-check", "--buffer"];
-  for await (const line of repo.runLines(args, { input: input(), env: localOnly }))
+  for await (const line of repo.runLines(args, { input: questions(repo, names), env: localOnly(repo) }))
     yield parseHeader(line, line);
 }
 
@@ -73,11 +73,9 @@ export async function* smallObjects(
   names: Iterable<ObjectName>,
   limit: number,
 ): AsyncGenerator<{ info: ObjectInfo; content: Buffer } | undefined> {
-  async function* input() {
-    for (const name of names) yield `${checkName(name)}\n`;
-  }
   const args = ["cat-file", "--batch", "--buffer"];
-  const reader = new AnswerReader(repo.stream(args, { input: input(), env: localOnly }));
+  const input = questions(repo, names);
+  const reader = new AnswerReader(repo.stream(args, { input, env: localOnly(repo) }));
   try {
     for (let line = await reader.line(); line !== undefined; line = await reader.line()) {
       const info = parseHeader(line, line);
@@ -95,6 +93,26 @@ export async function* smallObjects(
   }
 }
 
+async function* questions(
+  repo: Repository,
+  names: Iterable<ObjectName> | AsyncIterable<ObjectName>,
+): AsyncGenerator<string> {
+  // The id that there cannot be stands for a name that names nothing.
+  const none = "0".repeat(hexLength[repo.hash]);
+  for await (const name of names) yield `${(await resolveName(repo, name)) ?? none}\n`;
+}
+
+/** What a name means is in the refs and trees, which the git that answers does not see or may not fetch. */
+async function resolveName(repo: Repository, name: ObjectName): Promise<ObjectId | undefined> {
+  if (isObjectId(name)) return name;
+  checkName(name);
+  if (name.startsWith("-")) return undefined;
+  const args = ["rev-parse", "--quiet", "--verify", name];
+  const env = { GIT_NO_LAZY_FETCH: "1" };
+  const found = await repo.text(args, { okStatus: [0, 1, 128], env });
+  return isObjectId(found) ? found : undefined;
+}
+
 /** Questions and answers with one git, in order; started when first asked. */
 class Conversation {
   readonly #start: () => GitProcess;
@@ -110,7 +128,7 @@ class Conversation {
       this.#running = { git, reader: new AnswerReader(git.stdout) };
     }
     const { git, reader } = this.#running;
-    git.stdin.write(`${checkName(name)}\n`);
+    git.stdin.write(`${name}\n`);
     const line = await reader.line();
     if (line !== undefined) return line;
     await git.done();
@@ -204,8 +222,8 @@ class AnswerReader {
 /** A header is short; the answer to a wrong name repeats the name. */
 const LINE_LIMIT = 64 * 1024;
 
-function checkName(name: string): string {
-  if (!/[\n\0]/.test(name)) return name;
+function checkName(name: string): void {
+  if (!/[\n\0]/.test(name)) return;
   throw new OdbError("invalid", `${JSON.stringify(name.slice(0, 80))} cannot be the name of an object`);
 }
 
