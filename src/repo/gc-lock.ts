@@ -1,8 +1,9 @@
 /** The lock of `git gc`, held while packs are replaced: two that do so at once could delete each other's (builtin/gc.c). */
 
-import { open, readFile, rename, rm, stat } from "node:fs/promises";
+import { open, readFile, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { OdbError, toOdbError } from "../errors.js";
 import type { Repository } from "./git.js";
 
@@ -26,31 +27,42 @@ export async function withGcLock<T>(repo: Repository, use: () => Promise<T>): Pr
   }
 }
 
-/** As git: `gc.pid.lock` guards the look at `gc.pid`, then becomes it. */
+/**
+ * Makes `gc.pid`. git looks at it while it has `gc.pid.lock`, which then becomes it: whoever had that before we were there
+ * may not have seen us, so it is waited for, and ours must still stand afterwards. We make no such guard, which a kill
+ * would leave behind for good.
+ */
 async function take(path: string, content: string): Promise<void> {
-  const guard = `${path}.lock`;
-  const file = await open(guard, "wx").catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "EEXIST") throw toOdbError(error);
-    throw new OdbError("conflict", `${guard} is there: git gc starts just now; remove it if no git runs`);
-  });
   try {
+    if ((await livingHolder(path)) === undefined) await rm(path, { force: true });
+    const file = await open(path, "wx");
     try {
       await file.writeFile(content);
     } finally {
       await file.close();
     }
-    const holder = await livingHolder(path);
-    if (holder !== undefined) {
-      throw new OdbError(
-        "conflict",
-        `git gc or another git odb is at work on the packs (process ${holder}): run this again when it is done`,
-      );
-    }
-    await rename(guard, path);
+    for (let tries = 0; tries < GUARD_TRIES && (await isThere(`${path}.lock`)); tries++)
+      await sleep(GUARD_MS);
+    if ((await readFile(path, "utf8")) === content) return;
   } catch (error) {
-    await rm(guard, { force: true });
-    throw toOdbError(error);
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw toOdbError(error);
   }
+  const holder = (await livingHolder(path)) ?? "which has just ended";
+  throw new OdbError(
+    "conflict",
+    `git gc or another git odb is at work on the packs (process ${holder}): run this again when it is done`,
+  );
+}
+
+/** git has its guard for some milliseconds; one that stays is of a git that was killed. */
+const GUARD_TRIES = 50;
+const GUARD_MS = 20;
+
+function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Who holds the lock, by the rules of git's lock_repo_for_gc. */

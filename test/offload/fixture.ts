@@ -27,23 +27,9 @@ export function emptyFixture(options: { hash?: string; url?: string } = {}): Fix
   const store = join(tempDir("store"), "store");
   git(["remote", "add", "origin", origin], { cwd: repo });
   expectOk(gitOdb(["init", "-q", "big", options.url ?? store], { cwd: repo }));
-  usePromisor(repo, options.url ?? `file://${store}`);
   writeFileSync(join(repo, ".gitattributes"), "*.bin odb=big\n");
   commit(repo, "attributes");
   return { repo, origin, store };
-}
-
-/** The promisor remote of the ODB. */
-function usePromisor(repo: string, url: string): void {
-  const settings = {
-    url: `odb::${url}`,
-    promisor: "true",
-    partialclonefilter: "blob:none",
-    skipFetchAll: "true",
-  };
-  for (const [key, value] of Object.entries(settings)) {
-    git(["config", `remote.odb-big.${key}`, value], { cwd: repo });
-  }
 }
 
 /** Three versions of two big files and small ones beside them, sent to the store, pushed and packed. */

@@ -5,16 +5,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { gitOdb } from "../support/cli.js";
 import { git, gitBytes } from "../support/git.js";
-import {
-  bigBlobs,
-  commit,
-  expectOk,
-  fsck,
-  missing,
-  pushedFixture,
-  useCommands,
-  writeBig,
-} from "./fixture.js";
+import { bigBlobs, commit, expectOk, fsck, missing, pushedFixture, useCommands } from "./fixture.js";
 
 beforeAll(useCommands);
 
