@@ -13,6 +13,7 @@ export interface Verb {
 /** In the order in which `git odb -h` lists them. */
 export const verbs: readonly Verb[] = [
   verb("init", "connect this repository to a store", () => import("./init.js")),
+  verb("clone", "clone a repository and connect it to its stores", () => import("./clone.js")),
   verb("deinit", "take an ODB's settings out of this repository", () => import("./deinit.js")),
   verb("track", "keep the files of a pattern in an ODB", () => import("./track.js")),
   verb("untrack", "stop keeping the files of a pattern in an ODB", () => import("./untrack.js")),

@@ -1,0 +1,380 @@
+/** git odb clone: real git servers, real stores, and what git clone itself would have made as the oracle. */
+
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cliEnv, gitOdb, startOdb } from "./support/cli.js";
+import { type FaultyProxy, startFaultyProxy } from "./support/faulty-proxy.js";
+import { git, spawnGit, tempRepo, tryGit } from "./support/git.js";
+import { type GitHttpServer, startGitHttp } from "./support/git-http.js";
+import { startStaticServer } from "./support/static-server.js";
+import { tempDir } from "./support/temp.js";
+
+const root = tempDir("clone");
+const store = join(root, "store");
+const accept = `--accept-odb=${store}`;
+
+/** Bytes that do not compress, always the same for a seed. */
+function noise(size: number, seed: number): Buffer {
+  const bytes = Buffer.alloc(size);
+  for (let at = 0, state = seed; at < size; at++) {
+    state = (state * 1_103_515_245 + 12_345) & 0x7fffffff;
+    bytes[at] = state >> 16;
+  }
+  return bytes;
+}
+
+/** A repository of three commits with an ODB, pushed to a bare one with its metadata refs. */
+function makeServer(name: string, ...initArgs: string[]): { work: string; server: string; store: string } {
+  const work = tempRepo(...initArgs);
+  const server = join(root, name);
+  const own = initArgs.length === 0 ? store : join(root, `${name}.store`);
+  const run = (...args: string[]) => expect(gitOdb(args, { cwd: work })).toMatchObject({ status: 0 });
+  run("init", "-q", "media", own);
+  run("track", "-q", "media", "*.bin");
+  for (const n of [1, 2, 3]) {
+    writeFileSync(join(work, "big.bin"), noise(100_000, n));
+    writeFileSync(join(work, `small${n}.txt`), `${n}\n`);
+    git(["add", "-A"], { cwd: work });
+    git(["commit", "-qm", `${n}`], { cwd: work });
+    if (n === 2) git(["branch", "side"], { cwd: work });
+  }
+  git(["tag", "-am", "one", "v1", "HEAD~2"], { cwd: work });
+  run("put", "-q", "media", "HEAD:big.bin", "HEAD~1:big.bin", "HEAD~2:big.bin");
+  run("init", "-q", "--publish", "media");
+  git(["clone", "-q", "--bare", work, server]);
+  git(["remote", "remove", "origin"], { cwd: server });
+  git(["remote", "add", "origin", server], { cwd: work });
+  git(["push", "-q", "origin", "refs/odbs/*:refs/odbs/*"], { cwd: work });
+  git(["config", "uploadpack.allowFilter", "true"], { cwd: server });
+  return { work, server, store: own };
+}
+
+let full: ReturnType<typeof makeServer>;
+let http: GitHttpServer;
+let proxy: FaultyProxy;
+
+beforeAll(async () => {
+  full = makeServer("full.git");
+  http = await startGitHttp(root);
+  proxy = await startFaultyProxy(http.url);
+});
+afterAll(async () => {
+  await proxy.close();
+  await http.close();
+});
+
+/** A clone in a folder that is not there yet. */
+async function clone(...args: string[]): Promise<{ dir: string; status: number | null; stderr: string }> {
+  const dir = join(tempDir("to"), "clone");
+  // The servers are in this process: it must not be blocked.
+  const child = startOdb(["clone", ...args, dir]);
+  let stderr = "";
+  child.stderr.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  child.stdin.end();
+  const [status] = await once(child, "close");
+  return { dir, status, stderr };
+}
+
+/** What must be alike in a clone of ours and one of git's. */
+function described(dir: string) {
+  const run = (...args: string[]) => git(args, { cwd: dir });
+  const refs = run("for-each-ref", "--format=%(refname) %(objectname) %(symref)");
+  const config = run("config", "--local", "--list").split("\n");
+  return {
+    head: tryGit(["symbolic-ref", "HEAD"], { cwd: dir }).stdout,
+    commit: tryGit(["rev-parse", "HEAD"], { cwd: dir }).stdout,
+    refs: refs.split("\n").filter((line) => !line.startsWith("refs/odbs/")),
+    config: config.filter((line) => /^(branch\.|remote\.(?!odb-)[^.]*\.(url|fetch)|submodule)/.test(line)),
+    status: run("status", "--porcelain", "--branch"),
+    files: readdirSync(dir).sort(),
+  };
+}
+
+/** The clone is whole: git has no complaint, and every blob of every commit can be read. */
+function expectWhole(dir: string): void {
+  const env = cliEnv();
+  expect(tryGit(["fsck"], { cwd: dir, env })).toMatchObject({ status: 0, stdout: "" });
+  const blobs = git(
+    ["rev-list", "--objects", "--all", "--filter=object:type=blob", "--filter-print-omitted"],
+    {
+      cwd: dir,
+      env,
+    },
+  );
+  expect(blobs).not.toContain("?");
+  for (const n of [0, 1, 2]) {
+    const oid = git(["rev-parse", `origin/main~${n}:big.bin`], { cwd: dir });
+    const bytes = git(["cat-file", "blob", oid], { cwd: dir, env: { ...env, LC_ALL: "C" } });
+    expect(bytes.length).toBeGreaterThan(0);
+    expect(git(["hash-object", "--stdin"], { cwd: dir, input: noise(100_000, 3 - n) })).toBe(oid);
+  }
+}
+
+function missingBlobs(dir: string): string[] {
+  const env = { GIT_NO_LAZY_FETCH: "1" };
+  const lines = git(["rev-list", "--objects", "--missing=print", "--all"], { cwd: dir, env }).split("\n");
+  return lines.filter((line) => line.startsWith("?")).map((line) => line.slice(1));
+}
+
+function allBigBlobs(): string[] {
+  return [0, 1, 2].map((n) => git(["rev-parse", `main~${n}:big.bin`], { cwd: full.work }));
+}
+
+describe("a server that has everything", () => {
+  it.each(["path", "file", "http"] as const)(
+    "by %s: the same clone as git's, but old big blobs stay in the store",
+    async (by) => {
+      const url = { path: full.server, file: `file://${full.server}`, http: `${http.url}/full.git` }[by];
+      const { dir, status, stderr } = await clone(accept, url);
+      expect([status, stderr]).toEqual([0, expect.stringContaining(`ODB media: file://${store}`)]);
+      const oracle = join(tempDir("oracle"), "clone");
+      expect((await spawnGit(["clone", "-q", url, oracle])).status).toBe(0);
+      expect(described(dir)).toEqual(described(oracle));
+      const [now, ...old] = allBigBlobs();
+      expect(missingBlobs(dir).sort()).toEqual([...old].sort());
+      expect(readFileSync(join(dir, "big.bin")).equals(noise(100_000, 3))).toBe(true);
+      expect(git(["rev-parse", "HEAD:big.bin"], { cwd: dir })).toBe(now);
+      expect(git(["config", "remote.origin.partialCloneFilter"], { cwd: dir })).toBe("blob:limit=100000");
+      expect(tryGit(["config", "extensions.partialClone"], { cwd: dir }).status).toBe(1);
+      expectWhole(dir);
+    },
+  );
+
+  it("gives everything with --no-filter, and what a filter of the user's says", async () => {
+    const all = await clone(accept, "--no-filter", `file://${full.server}`);
+    expect([all.status, missingBlobs(all.dir)]).toEqual([0, []]);
+    expect(git(["config", "core.repositoryFormatVersion"], { cwd: all.dir })).toBe("0");
+    const none = await clone(accept, "--filter=blob:none", "--no-checkout", `file://${full.server}`);
+    expect([none.status, missingBlobs(none.dir).length]).toEqual([0, 7]);
+    expect(none.stderr).toMatch(/Partial clone \(blob:none\).*git 2\.39 and later/);
+    expect(git(["config", "extensions.partialClone"], { cwd: none.dir })).toBe("origin");
+    expect(readdirSync(none.dir)).toEqual([".git"]);
+    expect(git(["symbolic-ref", "HEAD"], { cwd: none.dir })).toBe("refs/heads/main");
+    expectWhole(none.dir);
+  });
+
+  it("--branch takes a branch or a tag, --origin another name, and says what is not there", async () => {
+    const url = `file://${full.server}`;
+    const cases: string[][] = [
+      ["--branch", "side"],
+      ["-b", "v1", "-o", "upstream"],
+      ["--branch=main", "--no-checkout"],
+    ];
+    for (const args of cases) {
+      const ours = await clone(accept, ...args, url);
+      expect([args, ours.status]).toEqual([args, 0]);
+      const oracle = join(tempDir("oracle"), "clone");
+      git(["clone", "-q", ...args, url, oracle]);
+      expect(described(ours.dir)).toEqual(described(oracle));
+    }
+    const gone = await clone("--branch", "gone", url);
+    expect([gone.status, existsSync(gone.dir)]).toEqual([128, false]);
+    expect(gone.stderr).toMatch(/fatal: remote branch gone not found/);
+  });
+
+  it("guesses the branch of a detached HEAD as git does, or stays detached", async () => {
+    const server = join(root, "detached.git");
+    git(["clone", "-q", "--bare", full.work, server]);
+    for (const at of ["main", "main~1", "main~2"]) {
+      git(["update-ref", "--no-deref", "HEAD", git(["rev-parse", at], { cwd: server })], { cwd: server });
+      const ours = await clone(server);
+      const oracle = join(tempDir("oracle"), "clone");
+      git(["clone", "-q", server, oracle]);
+      expect(described(ours.dir)).toEqual(described(oracle));
+    }
+  });
+
+  it("is cloned whole without the ODB, when nobody accepts its store", async () => {
+    const { dir, status, stderr } = await clone("--accept-odb", full.server);
+    expect(status).toBe(0);
+    expect(stderr).toMatch(
+      new RegExp(
+        `warning: ODB "media" is not used: .*file: is on this machine.*--accept-odb=file://${store}\n`,
+      ),
+    );
+    expect(missingBlobs(dir)).toEqual([]);
+    expect(tryGit(["config", "--get-regexp", "^odb\\."], { cwd: dir }).status).toBe(1);
+    expect(git(["config", "core.repositoryFormatVersion"], { cwd: dir })).toBe("0");
+  });
+
+  it("works with SHA-256", async () => {
+    const sha256 = makeServer("sha256.git", "--object-format=sha256");
+    const { dir, status } = await clone(`--accept-odb=${sha256.store}`, `file://${sha256.server}`);
+    expect([status, git(["rev-parse", "--show-object-format"], { cwd: dir })]).toEqual([0, "sha256"]);
+    expect(missingBlobs(dir).length).toBe(2);
+    expectWhole(dir);
+  });
+});
+
+describe("what is published", () => {
+  it("is a store alone: a command in it makes the whole of it refused", async () => {
+    const server = join(root, "evil.git");
+    git(["clone", "-q", "--bare", full.work, server]);
+    const text = `[odb "media"]\n\turl = https://odb.example.com/\n\tsubprocessCommand = touch ${root}/pwned\n`;
+    const oid = git(["hash-object", "-w", "--stdin"], { cwd: server, input: text });
+    git(["update-ref", "refs/odbs/media/config", oid], { cwd: server });
+    const { dir, status, stderr } = await clone("--accept-odb", server);
+    expect([status, stderr]).toEqual([0, expect.stringMatching(/subprocesscommand" may not be published/)]);
+    expect(tryGit(["config", "--get-regexp", "^odb\\."], { cwd: dir }).status).toBe(1);
+    expect(existsSync(join(root, "pwned"))).toBe(false);
+  });
+
+  it("is not used without a word of the user, and never asked about without a terminal", async () => {
+    const server = join(root, "public.git");
+    git(["clone", "-q", "--bare", full.work, server]);
+    const text = '[odb "media"]\n\turl = https://odb.example.com/media\n\tminSize = 2m\n';
+    const oid = git(["hash-object", "-w", "--stdin"], { cwd: server, input: text });
+    git(["update-ref", "refs/odbs/media/config", oid], { cwd: server });
+    const silent = await clone(server);
+    expect(silent.stderr).toMatch(/warning: ODB "media" is not used: nobody can be asked .*--accept-odb/);
+    const accepted = await clone("--accept-odb", `file://${server}`);
+    expect(accepted.status).toBe(0);
+    expect(git(["config", "odb.media.url"], { cwd: accepted.dir })).toBe("https://odb.example.com/media");
+    expect(git(["config", "odb.media.minSize"], { cwd: accepted.dir })).toBe("2097152");
+    expect(git(["config", "odb.media.subprocessCommand"], { cwd: accepted.dir })).toBe(
+      "git-odb-helper-http --name media",
+    );
+  });
+});
+
+describe("a bundle ref", () => {
+  it("is used first, so that the server sends only what is newer", async () => {
+    const folder = join(root, "bundles");
+    mkdirSync(folder);
+    git(["bundle", "create", join(folder, "base.bundle"), "--all"], { cwd: full.work });
+    await using files = await startStaticServer(folder);
+    const server = join(root, "bundled.git");
+    git(["clone", "-q", "--bare", full.server, server]);
+    git(["fetch", "-q", "origin", "+refs/odbs/*:refs/odbs/*"], { cwd: server });
+    const blob = git(["hash-object", "-w", "--stdin"], {
+      cwd: server,
+      input: `bundle url: ${files.url}/base.bundle\n`,
+    });
+    git(["update-ref", "refs/odbs/media/bundle", blob], { cwd: server });
+    const { dir, status, stderr } = await clone(accept, `${http.url}/bundled.git`);
+    expect([status, stderr]).toEqual([0, expect.stringContaining("fetching bundle")]);
+    expect(files.seen).toContain("GET /base.bundle");
+    git(["config", "uploadpack.allowFilter", "true"], { cwd: server });
+    expect(git(["for-each-ref", "refs/bundles"], { cwd: dir })).not.toBe("");
+    expectWhole(dir);
+  });
+});
+
+describe("failures", () => {
+  it("refuses a folder that is not empty, takes an empty one, and leaves none behind", async () => {
+    const parent = tempDir("to");
+    const run = (...args: string[]) => gitOdb(["clone", "-q", accept, ...args], { cwd: parent });
+    mkdirSync(join(parent, "used"));
+    writeFileSync(join(parent, "used/file"), "mine");
+    expect(run(full.server, "used")).toMatchObject({
+      status: 128,
+      stderr: `fatal: destination path "used" already exists and is not an empty directory\n`,
+    });
+    expect(readdirSync(join(parent, "used"))).toEqual(["file"]);
+    mkdirSync(join(parent, "full"));
+    expect(run(full.server)).toMatchObject({ status: 0, stderr: "" });
+    expect(existsSync(join(parent, "full/big.bin"))).toBe(true);
+    mkdirSync(join(parent, "empty"));
+    const gone = run(join(root, "no-such.git"), "empty");
+    expect([gone.status, gone.stderr]).toEqual([
+      128,
+      expect.stringMatching(/^fatal: [^\n]*no-such\.git[^\n]*\n$/),
+    ]);
+    expect(readdirSync(join(parent, "empty"))).toEqual([]);
+    expect(run(join(root, "no-such.git")).status).toBe(128);
+    expect(readdirSync(parent).sort()).toEqual(["empty", "full", "used"]);
+  });
+
+  it("clones an empty repository as git does", async () => {
+    const server = join(root, "empty.git");
+    git(["init", "-q", "--bare", "-b", "main", server]);
+    const { dir, status, stderr } = await clone(server);
+    expect([status, stderr]).toEqual([
+      0,
+      expect.stringMatching(/warning: You appear to have cloned an empty/),
+    ]);
+    expect(git(["config", "remote.origin.url"], { cwd: dir })).toBe(server);
+  });
+
+  it("says what is wrong with the command line", () => {
+    const cases: [string[], RegExp][] = [
+      [["https://me:hunter2@example.com/x.git"], /leave the password out of the URL/],
+      [["--bare", full.server], /use "git clone --bare"/],
+      [["--accept-odb=ftp://x/", full.server], /expected a path/],
+      [["--", "-x"], /is no URL/],
+      [["https://example.com/"], /no name for a folder|Could not resolve|unable to access/],
+    ];
+    for (const [args, message] of cases) {
+      const { status, stderr } = gitOdb(["clone", ...args], { cwd: tempDir("to") });
+      expect([args, status === 129 || status === 128, stderr]).toEqual([
+        args,
+        true,
+        expect.stringMatching(message),
+      ]);
+      expect(stderr).not.toContain("hunter2");
+    }
+  });
+
+  it.each([
+    ["metadata", 1],
+    ["history", 2],
+  ])("interrupted while the %s come, it leaves nothing", async (_, nth) => {
+    proxy.clear();
+    proxy.seen.length = 0;
+    // Protocol v2: the refs, then the objects, each by a POST.
+    proxy.add({ method: "POST", path: /git-upload-pack/, nth: 2 * nth + 1, fault: { kind: "hang" } });
+    const dir = join(tempDir("to"), "clone");
+    const child = startOdb(["clone", accept, `${proxy.url}/full.git`, dir]);
+    child.stdin.end();
+    child.stderr.resume();
+    const ended = once(child, "close");
+    while (!proxy.seen.some(({ fault }) => fault === "hang")) await sleep(20);
+    expect(existsSync(join(dir, ".git"))).toBe(true);
+    child.kill("SIGINT");
+    expect((await ended)[0]).toBe(130);
+    expect(existsSync(dir)).toBe(false);
+    proxy.clear();
+  });
+
+  it("keeps the clone when only the checkout failed, and tells how to go on", async () => {
+    proxy.clear();
+    // After the refs, the metadata and the history: git's lazy fetch of what the store turns out to lack.
+    proxy.add({
+      path: /info\/refs/,
+      nth: 4,
+      times: Number.POSITIVE_INFINITY,
+      fault: { kind: "status", status: 500 },
+    });
+    const oid = allBigBlobs()[0] ?? "";
+    const stored = join(store, "objects", oid.slice(0, 2), oid);
+    renameSync(stored, `${stored}.away`);
+    const { dir, status, stderr } = await clone(accept, `${proxy.url}/full.git`);
+    renameSync(`${stored}.away`, stored);
+    expect([status, stderr]).toEqual([
+      128,
+      expect.stringMatching(/fatal: .*checkout failed: run "git restore --source=HEAD :\/" in \S+\n$/),
+    ]);
+    proxy.clear();
+    expect(tryGit(["restore", "--source=HEAD", ":/"], { cwd: dir, env: cliEnv() }).status).toBe(0);
+    expect(readFileSync(join(dir, "big.bin")).equals(noise(100_000, 3))).toBe(true);
+  });
+});
+
+describe("submodules", () => {
+  it("come along with --recurse-submodules", async () => {
+    const above = tempRepo();
+    const env = { GIT_ALLOW_PROTOCOL: "file:http:odb" };
+    git(["submodule", "add", "-q", full.server, "part"], { cwd: above, env });
+    git(["commit", "-qm", "with a part"], { cwd: above });
+    const dir = join(tempDir("to"), "clone");
+    const done = gitOdb(["clone", "-q", "--recurse-submodules", above, dir], { env });
+    expect([done.status, done.stderr]).toEqual([0, ""]);
+    expect(existsSync(join(dir, "part/big.bin"))).toBe(true);
+    expect(git(["config", "submodule.active"], { cwd: dir })).toBe(".");
+  });
+});
