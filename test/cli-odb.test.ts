@@ -326,6 +326,29 @@ describe("status when things are not as they should be", () => {
 });
 
 describe("fsck", () => {
+  it("reads every copy in a tiered store: the first one does not hide the others", () => {
+    const { repo, store } = repoWithOdb();
+    const second = tempDir("second");
+    git(["config", "--add", "odb.big.url", second], { cwd: repo });
+    git(["config", "odb.big.write", "all"], { cwd: repo });
+    const oid = addFile(repo, "a.bin", "good");
+    const other = addFile(repo, "b.bin", "other");
+    gitOdb(["put", "-q", "big", "a.bin", "b.bin"], { cwd: repo });
+    expect(gitOdb(["fsck", "--store"], { cwd: repo })).toMatchObject({ status: 0, stdout: "" });
+    chmodSync(storedFile(second, oid), 0o644);
+    writeFileSync(storedFile(second, oid), "GOOD");
+    rmSync(storedFile(second, other));
+    const { status, stdout, stderr } = gitOdb(["fsck", "--store"], { cwd: repo });
+    expect(status).toBe(1);
+    expect(stdout).toMatch(new RegExp(`^bad ${oid}: .*hash to`, "m"));
+    expect(stdout).toMatch(new RegExp(`^missing ${other}: not in .*second`, "m"));
+    expect(stderr).toBe("ODB big: 2 objects checked, 2 bad\n");
+    writeFileSync(storedFile(store, other), "OTHER");
+    expect(gitOdb(["fsck", "-q", "--store"], { cwd: repo }).stdout).toMatch(
+      new RegExp(`^bad ${other}: .*hash to .*, in ${pathToFileURL(store)}$`, "m"),
+    );
+  });
+
   it("names each bad object, ends with 1, and git is no longer told that it may rely on it", () => {
     const { repo, store } = repoWithOdb();
     const good = addFile(repo, "good.bin", "good");

@@ -196,7 +196,7 @@ describe("conformance", () => {
   it("tests the bucket under a store too, where its keys can be removed", async () => {
     const cases = ["bucket:list-prefix", "bucket:counter", "empty"];
     const outcomes = (url: string) => {
-      const { stdout } = gitOdb(["conformance", "store", url, "--json", "--only", ...cases]);
+      const { stdout } = gitOdb(["conformance", "store", url, "--json", "--force", "--only", ...cases]);
       const report = JSON.parse(stdout) as { cases: { name: string; outcome: string; message?: string }[] };
       return report.cases.map(({ name, outcome }) => `${outcome} ${name}`);
     };

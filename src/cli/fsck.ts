@@ -52,29 +52,31 @@ async function check(
   const { infos, refused } = await readMetadata(odb.repo, odb.name);
   for (const line of refused) await context.print(`bad ref: ${line}\n`);
   const progress = context.progress(`Checking ${odb.name}`, undefined, options);
-  const look: Check = options.store
-    ? (...args) => readWhole(...args, progress, context)
-    : (...args) => stat(...args, context);
+  const read: Check = (...args) => readWhole(...args, progress, context);
+  const look: Check = (...args) => stat(...args, context);
   const seen = new Set<ObjectId>();
   let bad = refused.length;
-  const judge = async (oid: ObjectId, told?: ObjectInfo) => {
+  const judge = async (fault: Check, where: ObjectStore, oid: ObjectId, told?: ObjectInfo) => {
     signal.throwIfAborted();
     seen.add(oid);
-    const fault = await look(store, oid, told);
+    const found = await fault(where, oid, told);
     progress.add(1);
-    if (fault === undefined) return;
+    if (found === undefined) return;
     bad += 1;
-    await context.print(`${fault}\n`);
+    await context.print(`${found}\n`);
     // git must not be told again that it may rely on this one.
     if (told && infos.has(oid)) await odb.forget([told]);
   };
-  for (const [oid, told] of infos) await judge(oid, told);
-  if (options.store) {
+  // Of several stores each is read by itself, below: asked together, the first would hide what the others have.
+  const first = options.store && store.tiers === undefined ? read : look;
+  for (const [oid, told] of infos) await judge(first, store, oid, told);
+  for (const each of options.store ? (store.tiers ?? [store]) : []) {
+    const known = store.tiers === undefined ? seen : new Set<ObjectId>();
     const broken: ObjectId[] = [];
-    for await (const info of store.list({ signal, onBad: (oid) => broken.push(oid) })) {
-      if (!seen.has(info.oid)) await judge(info.oid, info);
+    for await (const info of each.list({ signal, onBad: (oid) => broken.push(oid) })) {
+      if (!known.has(info.oid)) await judge(read, each, info.oid, infos.get(info.oid) ?? info);
     }
-    for (const oid of broken) if (!seen.has(oid)) await judge(oid);
+    for (const oid of broken) if (!known.has(oid)) await judge(read, each, oid);
   }
   progress.finish();
   return { checked: seen.size, bad };
@@ -106,7 +108,7 @@ async function readWhole(
     for await (const _ of progress.through(asRaw(stored))) context.signal.throwIfAborted();
     return differs(stored.info, told);
   } catch (error) {
-    return `bad ${oid}: ${onlyIntegrity(error).message}`;
+    return `bad ${oid}: ${onlyIntegrity(error).message}, in ${store.name}`;
   }
 }
 

@@ -29,6 +29,9 @@ export interface ObjectStore {
   /** For messages: the URL without credentials. */
   readonly name: string;
 
+  /** The stores that it is made of, if it is several: what has to be looked at one by one, each copy of an object. */
+  readonly tiers?: readonly ObjectStore[];
+
   /** Where a caller may stage an object so that `put` need not copy it again (see Bucket). */
   readonly stagingDirectory?: string | undefined;
 

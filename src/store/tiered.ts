@@ -28,6 +28,7 @@ export function tieredStore(stores: readonly ObjectStore[], write: WritePolicy =
   const ask: Ask = write === "first" ? firstOf : inAll;
   return {
     name: stores.map((store) => store.name).join(", "),
+    tiers: stores,
     recordsSha256: stores.some((store) => store.recordsSha256),
     get stagingDirectory() {
       return local()?.stagingDirectory;
