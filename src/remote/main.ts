@@ -30,8 +30,10 @@ async function main(argv: readonly string[]): Promise<void> {
     };
     // It opens while git still says what it wants; whoever needs it sees a failure.
     open().catch(() => {});
+    // Should it ever end without having ended, git must not take that for success.
+    process.exitCode = 128;
     const { complete } = await runRemoteHelper(helperPipes(signal), open);
-    if (!complete) process.exitCode = 1;
+    process.exitCode = complete ? 0 : 1;
   } catch (cause) {
     const error = toOdbError(signal.aborted ? signal.reason : cause);
     if (error.code !== "aborted") tell(error.message);

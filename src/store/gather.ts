@@ -48,8 +48,12 @@ export async function* gather(
   try {
     run.start();
     for (let next = await run.next(); next !== undefined; next = await run.next()) {
-      yield next;
-      await next.done();
+      try {
+        yield next;
+      } finally {
+        // Also when the consumer leaves: a worker waits for it.
+        await next.done();
+      }
     }
   } finally {
     await run.stop();
