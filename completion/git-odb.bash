@@ -31,8 +31,8 @@ _git_odb ()
 		return
 		;;
 	--*)
-		if [ "$verb" = conformance ] && [ "$cword" -gt $((at + 1)) ]; then
-			__git_odb_words conformance "${words[at + 1]}"
+		if [[ $verb = @(conformance|bundle) && $cword -gt $((at + 1)) ]]; then
+			__git_odb_words "$verb" "${words[at + 1]}"
 		else
 			__git_odb_words "$verb"
 		fi
@@ -49,6 +49,9 @@ __git_odb_argument ()
 	case "$1,$2" in
 	conformance,1)
 		__gitcomp "helper store"
+		;;
+	bundle,1)
+		__gitcomp "create update list serve fetch clone ref"
 		;;
 	completion,1)
 		__gitcomp "bash zsh fish"

@@ -2,12 +2,12 @@
 
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { download, ifAbsent } from "../src/bundle/download.js";
 import { isTransient, OdbError, toOdbError } from "../src/errors.js";
 import { isObjectId } from "../src/object/id.js";
 import type { Odb } from "../src/odb/session.js";
 import { mayHaveRef } from "../src/repo/ref-files.js";
 import { updateRefs } from "../src/repo/update-ref.js";
-import { download, ifAbsent } from "./download.js";
 
 /** A blob that names a bundle is no larger than any metadata blob may be. */
 const REF_BLOB_LIMIT = 4096;

@@ -3,13 +3,15 @@
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
+import type { Bucket } from "../bucket/bucket.js";
 import { openBucket } from "../bucket/open.js";
 import { OdbError, toOdbError } from "../errors.js";
 import { parseCredentials } from "../serve/access.js";
 import { type RequestLog, serveBucket } from "../serve/server.js";
 import type { Context } from "./context.js";
 
-interface Options {
+/** How a server is started. */
+export interface ServeVerbOptions {
   readonly listen: string;
   readonly port: string;
   readonly tokenFile?: string;
@@ -23,22 +25,36 @@ interface Options {
 }
 
 export function define(command: Command, context: Context): void {
-  command
-    .argument("<url>", "the bucket: a path, file:// or s3:// URL")
+  addServerOptions(command.argument("<url>", "the bucket: a path, file:// or s3:// URL"))
+    .option("--read-only", "refuse whatever changes the bucket")
+    .option("--allow-delete", "let clients delete; needs credentials")
+    .action((url: string, options: ServeVerbOptions) => serve(url, options, context));
+}
+
+/** Adds what every server of a bucket can be told. */
+export function addServerOptions(command: Command): Command {
+  return command
     .option("--listen <address>", "where to listen; anything but this machine needs credentials", "127.0.0.1")
     .option("--port <number>", "0 takes a free one", "8080")
     .option("--token-file <file>", "accept the bearer tokens in this file, one a line")
     .option("--basic-file <file>", "accept the users in this file, a <user>:<password> a line")
     .option("--host-name <name...>", "other names that clients know this server by")
-    .option("--read-only", "refuse whatever changes the bucket")
-    .option("--allow-delete", "let clients delete; needs credentials")
     .option("--tls-key <file>", "private key (PEM); serves https")
     .option("--tls-cert <file>", "certificate chain (PEM)")
-    .option("-q, --quiet", "do not log requests on standard error")
-    .action((url: string, options: Options) => serve(url, options, context));
+    .option("-q, --quiet", "do not log requests on standard error");
 }
 
-async function serve(url: string, options: Options, context: Context): Promise<void> {
+/**
+ * Serves the bucket until the verb is interrupted.
+ *
+ * @param tell what to print once it listens, given the bucket and the server's URL; default the URL
+ */
+export async function serve(
+  url: string,
+  options: ServeVerbOptions,
+  context: Context,
+  tell: (bucket: Bucket, server: string) => Promise<string> = async (_, server) => `${server}\n`,
+): Promise<void> {
   const { listen, hostName = [], readOnly = false, allowDelete = false } = options;
   const tls = await readTls(options);
   const credentials = [
@@ -57,7 +73,7 @@ async function serve(url: string, options: Options, context: Context): Promise<v
       ...(tls && { tls }),
       ...(!options.quiet && { log: (line: RequestLog) => context.note(formatLog(line), options) }),
     });
-    await context.print(`${server.url}\n`);
+    await context.print(await tell(bucket, server.url));
     if (!context.signal.aborted) await once(context.signal, "abort");
   } finally {
     await bucket.close();
@@ -78,7 +94,7 @@ async function readCredentials(file: string | undefined, kind: "bearer" | "basic
   throw new OdbError("config", `${file}: every line should be ${expected}`);
 }
 
-async function readTls({ tlsKey, tlsCert }: Options) {
+async function readTls({ tlsKey, tlsCert }: ServeVerbOptions) {
   if (tlsKey === undefined && tlsCert === undefined) return undefined;
   if (tlsKey === undefined || tlsCert === undefined) {
     throw new OdbError("invalid", "TLS needs both --tls-key and --tls-cert");

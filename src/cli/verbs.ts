@@ -35,6 +35,7 @@ export const verbs: readonly Verb[] = [
     "copy git repositories to buckets, to be cloned over plain HTTP",
     () => import("./mirror.js"),
   ),
+  verb("bundle", "clone and fetch by bundles, and make them", () => import("./bundle.js")),
   verb("conformance", "test a helper or a store, case by case", () => import("./conformance.js")),
   verb("env", "print versions, settings and environment for a report", () => import("./env.js")),
   verb("completion", "print the completion script of a shell", () => import("./completion.js")),
