@@ -64,11 +64,11 @@ export async function offload(
   const proved = await verifyAll(odb, candidates, copies.removable, options);
   const dropped = [...proved.values()];
   const report = { dropped, kept: copies.kept.size, bitmapsOff: false };
-  if (options.dryRun || dropped.length === 0) {
-    return { ...report, freed: dropped.reduce((total, { size }) => total + size, 0) };
-  }
+  if (options.dryRun) return { ...report, freed: dropped.reduce((total, { size }) => total + size, 0) };
   return await withGcLock(repo, async () => {
+    // Of a run that was killed at its very end nothing but this is left to do.
     await recoverPackWork(repo);
+    if (dropped.length === 0) return { ...report, freed: 0 };
     const bitmapsOff = await switchBitmapsOff(repo);
     await promiseBlobs(repo, odb.name, proved.keys());
     const freed = await drop(repo, new Set(proved.keys()));

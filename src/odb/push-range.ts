@@ -59,9 +59,11 @@ export async function selectedInRange(
 export async function objectsInRange(repo: Repository, range: PushRange): Promise<Set<ObjectId>> {
   const { args, input } = revList(range);
   const objects = new Set<ObjectId>();
-  const command = ["rev-list", "--objects", "--no-object-names", "--missing=allow-any", ...args];
+  const command = ["rev-list", "--objects", "--no-object-names", "--missing=print", ...args];
   for await (const line of repo.runLines(command, { input, env: LOCAL })) {
-    if (isObjectId(line)) objects.add(line);
+    // What is not here has a question mark in front.
+    const oid = line.replace("?", "");
+    if (isObjectId(oid)) objects.add(oid);
   }
   return objects;
 }

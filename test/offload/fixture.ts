@@ -58,12 +58,14 @@ export function commit(repo: string, message: string): void {
   git(["commit", "-q", "-m", message], { cwd: repo });
 }
 
-/** The ids of all blobs named `*.bin` that a revision reaches, here or not. */
+/** The ids of all blobs named `*.bin` in the commits that revisions reach, here or not. */
 export function bigBlobs(repo: string, ...revs: string[]): string[] {
-  const text = git(["rev-list", "--objects", "--missing=allow-any", ...(revs.length > 0 ? revs : ["HEAD"])], {
-    cwd: repo,
-  });
-  return [...text.matchAll(/^([0-9a-f]+) .*\.bin$/gm)].map(([, oid]) => oid ?? "").sort();
+  const found = new Set<string>();
+  for (const commit of git(["rev-list", ...(revs.length > 0 ? revs : ["HEAD"])], { cwd: repo }).split("\n")) {
+    const tree = git(["ls-tree", "-r", commit], { cwd: repo });
+    for (const [, oid = ""] of tree.matchAll(/^100644 blob ([0-9a-f]+)\t.*\.bin$/gm)) found.add(oid);
+  }
+  return [...found].sort();
 }
 
 /** Which objects of a revision are not here. Asks nobody. */
