@@ -7,6 +7,7 @@ import { OdbError } from "../errors.js";
 import { type GetMode, requireOdbConfig } from "../odb/config.js";
 import { parseOdbName } from "../odb/name.js";
 import { publish, publishable, publishedRef } from "../odb/published.js";
+import { setUpServer } from "../odb/server.js";
 import { checkConfigurable, configureOdb, helperCommand } from "../odb/setup.js";
 import { helperKindOf, parseStoreUrl } from "../odb/store-url.js";
 import { describeStore, whyNotFromRemote } from "../odb/trust.js";
@@ -22,6 +23,7 @@ interface Options extends OutputOptions {
   readonly script?: boolean;
   readonly get?: GetMode;
   readonly check: boolean;
+  readonly server?: boolean;
   readonly publish?: boolean;
   readonly publicUrl?: string;
 }
@@ -33,6 +35,7 @@ export function define(command: Command, context: Context): void {
     .option("--script", "one helper process for each object, instead of one for each git command")
     .addOption(new Option("--get <kind>", "how git gets objects").choices(["git", "raw", "direct"]))
     .option("--no-check", "write the settings without a look at the store")
+    .option("--server", "make this bare repository one that keeps no big blobs itself")
     .option("--publish", "write the settings to refs/odbs/<name>/config, for clones to find them")
     .option("--public-url <url>", "publish this URL instead, by which others reach the store")
     .option("-q, --quiet", "say nothing but errors and warnings")
@@ -47,13 +50,24 @@ async function init(
 ): Promise<void> {
   parseOdbName(name);
   const repo = await openRepository();
+  if (options.server && !repo.bare) {
+    throw new OdbError(
+      "config",
+      `${repo.name} is not bare: --server is for a repository that others push to`,
+    );
+  }
   const publishes = options.publish || options.publicUrl !== undefined;
   if (urls.length > 0) await connect(repo, name, urls, options, context);
-  else if (!publishes) {
+  else if (!publishes && !options.server) {
     throw new OdbError("invalid", `where is the store of ODB ${name}? Say: git odb init ${name} <url>`);
   }
+  if (options.server) {
+    await requireOdbConfig(repo, name);
+    await setUpServer(repo, name);
+    context.note(`Next: git odb offload, now and again: docs/server.md`, options);
+  }
   if (publishes) await publishSettings(repo, name, options, context);
-  else context.note(`Next: git odb track ${name} '<pattern>'`, options);
+  else if (!options.server) context.note(`Next: git odb track ${name} '<pattern>'`, options);
 }
 
 async function connect(

@@ -37,6 +37,7 @@ export const verbs: readonly Verb[] = [
   ),
   verb("bundle", "clone and fetch by bundles, and make them", () => import("./bundle.js")),
   verb("conformance", "test a helper or a store, case by case", () => import("./conformance.js")),
+  verb("doctor", "find out what is wrong, and say how to mend it", () => import("./doctor.js")),
   verb("env", "print versions, settings and environment for a report", () => import("./env.js")),
   verb("completion", "print the completion script of a shell", () => import("./completion.js")),
 ];

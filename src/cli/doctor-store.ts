@@ -1,0 +1,101 @@
+/** `git odb doctor`: each store: can it be reached, with these credentials, and what can it do? */
+
+import { clockAhead } from "../bucket/clock.js";
+import { openBucket } from "../bucket/open.js";
+import { parseBucketUrl } from "../bucket/url.js";
+import { type OdbError, toOdbError } from "../errors.js";
+import { hexLength, parseObjectId } from "../object/id.js";
+import type { OdbConfig } from "../odb/config.js";
+import { absoluteUrl } from "../odb/session.js";
+import { gitCredentials } from "../repo/credential.js";
+import { openStore } from "../store/open.js";
+import type { Finding, Patient } from "./doctor-finding.js";
+
+/** S3 refuses requests from a clock that is 15 minutes off; the gap only grows. In milliseconds. */
+const CLOCK_BAD = 10 * 60_000;
+const CLOCK_ADVICE = 60_000;
+
+/** One try: a doctor tells what is wrong, and does not wait until it is well. */
+const once = { retry: false } as const;
+
+export async function* checkStores(patient: Patient): AsyncGenerator<Finding> {
+  for (const config of patient.odbs.values()) {
+    if (config.urls.length === 0) {
+      const message = `ODB ${config.name} has no URL`;
+      yield { check: "store", state: "bad", message, fix: `git odb init ${config.name} <url>` };
+    }
+    for (const url of config.urls) yield* checkStore(config, absoluteUrl(url, patient.repo), patient);
+  }
+}
+
+async function* checkStore(config: OdbConfig, url: string, patient: Patient): AsyncGenerator<Finding> {
+  const { name } = parseBucketUrl(url);
+  yield* checkClock(url, name, patient);
+  try {
+    await reach(url, patient);
+  } catch (error) {
+    const failure = toOdbError(error);
+    if (failure.code === "aborted") throw failure;
+    yield { check: "store", state: "bad", message: failure.message, fix: fixFor(failure, config, url) };
+    return;
+  }
+  yield { check: "store", state: "ok", message: `${name} can be reached` };
+  if (parseBucketUrl(url).layout !== "list") yield await checkWrites(config, url, patient);
+}
+
+/** Reads the store's settings, and asks for an object that no store has. */
+async function reach(url: string, { repo, signal }: Patient): Promise<void> {
+  const store = await openStore(url, { ...once, hash: repo.hash, credentials: gitCredentials(repo), signal });
+  try {
+    await store.stat(parseObjectId("0".repeat(hexLength[repo.hash])), { signal });
+  } finally {
+    await store.close();
+  }
+}
+
+function fixFor({ code }: OdbError, { name }: OdbConfig, url: string): string {
+  const { kind } = parseBucketUrl(url);
+  if (code === "denied" && kind === "s3")
+    return "aws sts get-caller-identity, and set AWS_PROFILE to who may use the bucket";
+  if (code === "denied" && kind === "http") {
+    const { protocol, host } = new URL(url);
+    return `printf 'protocol=${protocol.slice(0, -1)}\\nhost=${host}\\n\\n' | git credential reject, then try again`;
+  }
+  if (code === "denied") return `chmod the folder, or ask whose it is`;
+  if (code === "unavailable") return "check the network and the URL, then: git odb doctor";
+  return `git odb deinit ${name} && git odb init ${name} <url>`;
+}
+
+/** Whether objects can be written here, and written only if nobody else did: serverless repositories need that. */
+async function checkWrites(config: OdbConfig, url: string, { repo, signal }: Patient): Promise<Finding> {
+  const bucket = await openBucket(url, { ...once, credentials: gitCredentials(repo) });
+  const check = "writes";
+  try {
+    if (await bucket.conditionalWrites({ signal })) {
+      return { check, state: "ok", message: `${bucket.name} takes conditional writes` };
+    }
+    const message = `${bucket.name} does not honour conditional writes: good for big files, not for odb:: repositories`;
+    const fix = `use another service for repositories, or, if only you push: git config odb.${config.name}.unsafePush true`;
+    return { check, state: config.unsafePush ? "ok" : "advice", message, ...(!config.unsafePush && { fix }) };
+  } catch (error) {
+    const { code, message } = toOdbError(error);
+    if (code !== "denied" && code !== "unsupported") throw error;
+    return { check, state: "ok", message: `${bucket.name} is read-only from here (${message})` };
+  } finally {
+    await bucket.close();
+  }
+}
+
+async function* checkClock(url: string, name: string, { signal }: Patient): AsyncGenerator<Finding> {
+  const ahead = await clockAhead(url, { signal });
+  if (ahead === undefined) return;
+  const check = "clock";
+  const off = Math.abs(ahead);
+  if (off < CLOCK_ADVICE) {
+    yield { check, state: "ok", message: `the clock agrees with ${name}` };
+    return;
+  }
+  const minutes = Math.round(off / 60_000);
+  const message = `the clock of this machine is ${minutes} minutes ${ahead > 0 ? "ahead of" : "behind"} ${name}'s; S3 refuses from 15 on`;
+  yield { check, state: off < CLOCK_BAD ? "advice" : "bad", message, fix: "timedatectl set-ntp true" };
+}

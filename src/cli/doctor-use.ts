@@ -1,0 +1,77 @@
+/** `git odb doctor`: whether what belongs in an ODB gets there: attributes, queue, hooks, left-overs of another git. */
+
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { publishedRef, readPublished } from "../odb/published.js";
+import { readQueue } from "../odb/queue.js";
+import { stateDirectory } from "../odb/state.js";
+import { selectedPaths } from "../odb/survey.js";
+import { hookPlace, hookState } from "../repo/hooks.js";
+import type { Finding, Patient } from "./doctor-finding.js";
+import { prePushHook } from "./install.js";
+
+export async function* checkUse(patient: Patient): AsyncGenerator<Finding> {
+  yield* checkAttributes(patient);
+  yield* checkQueues(patient);
+  yield* checkPublished(patient);
+  if (patient.odbs.size > 0 && !patient.repo.bare) yield await checkHook(patient);
+  yield* checkExternal(patient);
+}
+
+/** Paths that no configured ODB takes. */
+async function* checkAttributes({ repo, odbs }: Patient): AsyncGenerator<Finding> {
+  const check = "attributes";
+  const lines: string[] = [];
+  const unknown = new Map<string, number>();
+  for await (const { odb } of selectedPaths(repo, odbs, (line) => lines.push(line))) {
+    if (!odbs.has(odb)) unknown.set(odb, (unknown.get(odb) ?? 0) + 1);
+  }
+  for (const message of lines) yield { check, state: "bad", message };
+  for (const [odb, count] of unknown) {
+    const message = `.gitattributes gives ${count} paths to ODB ${JSON.stringify(odb)}, which is not configured`;
+    yield { check, state: "bad", message, fix: `git odb init ${odb} <url>` };
+  }
+}
+
+async function* checkQueues({ repo, odbs }: Patient): AsyncGenerator<Finding> {
+  for (const name of odbs.keys()) {
+    const { length } = await readQueue(stateDirectory(repo, name));
+    if (length === 0) continue;
+    const message = `${length} objects wait for ODB ${name}`;
+    yield { check: "queue", state: "bad", message, fix: `git odb put --queued ${name}` };
+  }
+}
+
+/** What clones are told, against what is used here. */
+async function* checkPublished({ repo, odbs }: Patient): AsyncGenerator<Finding> {
+  for (const [name, { minSize }] of odbs) {
+    const published = await readPublished(repo, name).catch((error: Error) => error);
+    const check = "published";
+    const fix = `git odb init --publish ${name} && git push <remote> +${publishedRef(name)}`;
+    if (published instanceof Error) yield { check, state: "bad", message: published.message, fix };
+    else if (published !== undefined && published.minSize !== minSize) {
+      const message = `clones select blobs for ODB ${name} from ${published.minSize ?? "no"} bytes on, this one from ${minSize ?? "no"}`;
+      yield { check, state: "advice", message, fix };
+    }
+  }
+}
+
+async function checkHook({ repo }: Patient): Promise<Finding> {
+  const { path } = await hookPlace(repo, "pre-push");
+  const state = await hookState(path, prePushHook);
+  const check = "hook";
+  if (state === "ours") return { check, state: "ok", message: `${path} sends big files before a push` };
+  const message =
+    state === "absent"
+      ? "git push does not send big files to the stores by itself"
+      : `${path} is a hook of yours: see that it runs git odb push --pre-push "$@"`;
+  return { check, state: "advice", message, ...(state === "absent" && { fix: "git odb install" }) };
+}
+
+/** What a git with ODB support has fetched, which no other git sees. */
+function* checkExternal({ repo }: Patient): Generator<Finding> {
+  const folder = join(repo.objectsDir, "external");
+  if (!existsSync(folder) || !readdirSync(folder).some((name) => /^[0-9a-f]{2}$/.test(name))) return;
+  const message = `${folder} holds objects that only a git with ODB support sees`;
+  yield { check: "external", state: "advice", message, fix: "git odb fetch" };
+}
