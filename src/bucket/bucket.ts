@@ -89,6 +89,14 @@ export interface Bucket {
    */
   write(key: string, source: Source, options?: WriteOptions): Promise<WriteOutcome>;
 
+  /**
+   * Writes content whose size is not known beforehand, as it comes, in bounded memory; whole or not at all. It
+   * cannot be tried again: the content is there once. Only where the backend can without setting all of it aside.
+   *
+   * @returns the size
+   */
+  writeStream?(key: string, content: Content, options?: CallOptions): Promise<number>;
+
   /** Removes keys; one that is absent already is no error. */
   remove(keys: readonly string[], options?: CallOptions): Promise<void>;
 

@@ -3,6 +3,7 @@
 import { mkdirSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
+import { spool } from "../object/spool.js";
 import type { Bucket, WriteOptions } from "./bucket.js";
 import { listFiles } from "./file-list.js";
 import { entryAt, fileError, folder as folderAt } from "./file-path.js";
@@ -85,6 +86,25 @@ export function fileBucket(path: string, name = path): Bucket {
       if (options.ifAbsent && entryAt(path, key, what)) return { written: false };
       const stage = () => stageSource(folder, source, what, options.signal);
       return writeStaged(stage, key, what, options);
+    },
+
+    async writeStream(key, content, options = {}) {
+      const what = `${name} ${key}`;
+      checkSignal(options.signal, what);
+      // A key or a folder that cannot be is found out before the content is asked for.
+      folder.pathOf(key);
+      folder.root();
+      await mkdir(stagingPath(folder), { recursive: true, mode: 0o700 });
+      const { signal } = options;
+      const directory = stagingPath(folder);
+      await using staged = await spool(content, {
+        directory,
+        memoryLimit: 0,
+        sync: true,
+        ...(signal && { signal }),
+      });
+      await writeStaged(() => stageSource(folder, staged, what, signal), key, what, options);
+      return staged.size;
     },
 
     async remove(keys, options) {

@@ -59,6 +59,13 @@ export function memoryBucket(name = "memory:"): Bucket {
       return put(key, bytes, options.sha256);
     },
 
+    async writeStream(key, content, options) {
+      enter([key], options);
+      const bytes = Buffer.from(await collect(content, Number.MAX_SAFE_INTEGER));
+      put(key, bytes);
+      return bytes.length;
+    },
+
     async remove(keys, options) {
       enter(keys, options);
       for (const key of keys) stored.delete(key);

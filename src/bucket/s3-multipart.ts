@@ -60,7 +60,8 @@ async function recordedChecksum(
   return answer.Metadata?.[CHECKSUM_KEY];
 }
 
-async function create(context: S3Context, key: string, options: WriteOptions): Promise<Upload> {
+/** Begins an upload. */
+export async function create(context: S3Context, key: string, options: WriteOptions): Promise<Upload> {
   const what = `begin to upload ${context.name}/${key}`;
   const answer = await context.call(what, options.signal, (client, sdk, sending) =>
     client.send(
@@ -93,7 +94,8 @@ async function send(
   return { written: true, etag: await completeUpload(context, upload, signal) };
 }
 
-function sendPart(
+/** Sends one part, tried again while the service falters. */
+export function sendPart(
   context: S3Context,
   upload: Upload,
   number: number,
@@ -124,7 +126,7 @@ function sendPart(
 }
 
 /** Parts of a source that fails are of no use to anyone. */
-async function abandon(context: S3Context, upload: Upload): Promise<void> {
+export async function abandon(context: S3Context, upload: Upload): Promise<void> {
   const what = `give up the upload of ${context.name}/${upload.key}`;
   const UploadId = upload.id;
   await context

@@ -7,6 +7,7 @@ import { s3Connection } from "./s3-client.js";
 import { type Conditions, probeConditions } from "./s3-probe.js";
 import { bucketCheck, headKey, listKeys, readKey } from "./s3-read.js";
 import { defaultLimits, type S3Context, type S3Limits, storageOptions } from "./s3-request.js";
+import { writeStream } from "./s3-stream.js";
 import { copyKey, removeKeys, writeKey } from "./s3-write.js";
 import { type BucketLocation, parseBucketUrl } from "./url.js";
 
@@ -52,6 +53,7 @@ export function s3Bucket(url: string | BucketLocation, options: S3BucketOptions 
     head: (key, call) => headKey(context, assertBucket, key, call),
     read: (key, call) => readKey(context, assertBucket, key, call),
     write: (key, source, call) => writeKey(context, conditions, key, source, call),
+    writeStream: (key, content, call) => writeStream(context, key, content, call),
     remove: (keys, call) => removeKeys(context, keys, call),
     list: (prefix, call) => listKeys(context, prefix, call),
     copy: (from, to, call) => copyKey(context, assertBucket, from, to, call),

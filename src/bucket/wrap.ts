@@ -18,8 +18,19 @@ export function wrapBucket(bucket: Bucket, changed: Partial<Bucket>): Bucket {
     copy: (from, to, options) => bucket.copy(from, to, options),
     conditionalWrites: (options) => bucket.conditionalWrites(options),
     close: () => bucket.close(),
+    ...(bucket.writeStream && {
+      writeStream: (key, content, options) => streamTo(bucket, key, content, options),
+    }),
     ...(bucket.publicUrl && { publicUrl: (key: string) => bucket.publicUrl?.(key) }),
     ...(bucket.create && { create: async (options) => bucket.create?.(options) }),
     ...changed,
   };
+}
+
+/** Only wrappers of a bucket that has it hand it on, so it is there. */
+async function streamTo(
+  bucket: Bucket,
+  ...[key, content, options]: Parameters<NonNullable<Bucket["writeStream"]>>
+) {
+  return (await bucket.writeStream?.(key, content, options)) ?? 0;
 }

@@ -14,6 +14,7 @@ interface Options extends OutputOptions {
   readonly source: string[];
   readonly target: string[];
   readonly layout: MirrorLayout;
+  readonly stream?: boolean;
   readonly refs: string[];
   readonly force?: boolean;
   readonly allowEmpty?: boolean;
@@ -32,6 +33,7 @@ export function define(command: Command, context: Context): void {
       new Option("--target <url>", "the bucket for the source before it").argParser(gather).default([]),
     )
     .option("--layout <layout>", "packs, or loose: a key for each object", parseLayout, "packs")
+    .option("--stream", "use no temporary disk: the pack is indexed in the bucket")
     .addOption(
       new Option("--refs <pattern>", "only refs like this one; may be repeated")
         .argParser(gather)
@@ -80,9 +82,10 @@ function pairUp({ source, target }: Options): MirrorPair[] {
 }
 
 function mirrorOptions(options: Options): MirrorOptions {
-  const { layout, refs, force = false, allowEmpty = false, grace, workers } = options;
+  const { layout, stream = false, refs, force = false, allowEmpty = false, grace, workers } = options;
   return {
     layout,
+    stream,
     refs,
     force,
     allowEmpty,

@@ -5,7 +5,7 @@ import { OdbError } from "../errors.js";
 import { type Source as Bytes, type Content, sourceOf } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
 import { cleanUp, isDue, type Kept, since } from "./cleanup.js";
-import { type FetchedPack, fetchPack } from "./fetched-pack.js";
+import { type FetchedPack, fetchPack, type PackDemand } from "./fetched-pack.js";
 import { knownObjects } from "./known.js";
 import { putLooseObjects } from "./loose.js";
 import type { MirrorDone, MirrorEvent, MirrorOptions } from "./options.js";
@@ -13,6 +13,7 @@ import { changePacks, publishRefs, swap } from "./publish.js";
 import { digestOf, formatRecord, type MirrorLayout, type MirrorRecord, recordKey } from "./record.js";
 import { formatHead, formatInfoRefs, type RefTable, selectRefs, tipsOf } from "./refs.js";
 import type { Source } from "./source.js";
+import { streamPack } from "./streamed-pack.js";
 import { headKey, isEmpty, readTarget, type Target } from "./target.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -60,8 +61,8 @@ export async function mirrorOne(source: Source, bucket: Bucket, options: MirrorO
       `${bucket.name} has no conditional writes: two runs at once could damage a mirror in it`,
     );
   }
-  const copied = await update(run);
-  return { ...done, changed: true, ...copied };
+  const { objects, bytes } = await update(run);
+  return { ...done, changed: true, objects, bytes };
 }
 
 /** Claims the target, copies, publishes, tidies: in this order, and each step may be the last. */
@@ -85,6 +86,15 @@ async function checkTarget({ source, bucket, target, table, options, layout, cal
   const { force = false, allowEmpty = false } = options;
   const { record } = target;
   const name = bucket.name;
+  if (options.stream && layout !== "packs") {
+    throw new OdbError("invalid", "--stream copies packs: leave out --layout=loose");
+  }
+  if (options.stream && bucket.writeStream === undefined) {
+    throw new OdbError(
+      "unsupported",
+      `${bucket.name} cannot take a stream of unknown size: leave out --stream`,
+    );
+  }
   const refuse = (why: string, how: string) => {
     throw new OdbError("conflict", `${name} ${why}: ${how}`);
   };
@@ -153,14 +163,10 @@ async function copyObjects(run: Run): Promise<Copied> {
   }
   const known = had.size === 0 ? undefined : knownObjects(bucket, target.packs, layout, call);
   const pack = received(run, source.fetch(wants, had));
-  await using fetched = await fetchPack(pack, {
-    hash: source.hash,
-    wants,
-    known,
-    what: source.name,
-    directory: run.options.directory,
-    signal: run.options.signal,
-  });
+  const { directory, signal } = run.options;
+  const demand = { hash: source.hash, wants, known, what: source.name, directory, signal };
+  if (run.options.stream) return await putStreamed(run, pack, demand);
+  await using fetched = await fetchPack(pack, demand);
   run.tell({ event: "objects", source: source.name, count: fetched.count });
   if (layout === "loose") {
     const count = (bytes: number) => run.tell({ event: "send", source: source.name, bytes });
@@ -169,21 +175,39 @@ async function copyObjects(run: Run): Promise<Copied> {
   return await putPack(run, fetched);
 }
 
-async function putPack(run: Run, fetched: FetchedPack): Promise<Copied> {
-  const { bucket, call, target, isFull } = run;
-  const { name, pack, index, count } = fetched;
+async function putPack(run: Run, { name, pack, index, count }: FetchedPack): Promise<Copied> {
+  if (count === 0) return { objects: 0, bytes: 0, superseded: [] };
+  await run.bucket.write(`objects/pack/${name}.pack`, sent(run, pack), run.call);
+  await run.bucket.write(`objects/pack/${name}.idx`, sent(run, index), run.call);
+  return { objects: count, bytes: pack.size + index.size, superseded: await listPack(run, name) };
+}
+
+/** The pack is in the bucket when its index is known: it only has to get its own key. */
+async function putStreamed(run: Run, content: Content, demand: PackDemand): Promise<Copied> {
+  const { bucket, call, source } = run;
+  await using streamed = await streamPack(content, bucket, demand, call);
+  const { name, key, index, count, size } = streamed;
+  run.tell({ event: "objects", source: source.name, count });
+  run.tell({ event: "send", source: source.name, bytes: size });
+  if (count === 0) return { objects: 0, bytes: 0, superseded: [] };
+  if (!(await bucket.copy(key, `objects/pack/${name}.pack`, call))) {
+    throw new OdbError("unavailable", `${bucket.name}/${key} was removed while it was needed: run it again`);
+  }
+  await bucket.write(`objects/pack/${name}.idx`, sent(run, sourceOf(index)), call);
+  return { objects: count, bytes: size + index.length, superseded: await listPack(run, name) };
+}
+
+/** Adds a pack to the table. @returns the packs that it makes needless */
+async function listPack({ bucket, call, target, isFull }: Run, name: string): Promise<string[]> {
   const replaced = isFull ? target.packs.filter((each) => each !== name) : [];
   const lost = isFull ? await lostPacks(bucket, replaced, call) : [];
-  if (count === 0) return { objects: 0, bytes: 0, superseded: [] };
-  await bucket.write(`objects/pack/${name}.pack`, sent(run, pack), call);
-  await bucket.write(`objects/pack/${name}.idx`, sent(run, index), call);
   // The newest last: it is where a reader looks first.
   await changePacks(
     bucket,
     (names) => [...names.filter((each) => each !== name && !lost.includes(each)), name],
     call,
   );
-  return { objects: count, bytes: pack.size + index.size, superseded: replaced };
+  return replaced;
 }
 
 /** Those that are listed, but not there: a table must not name them. */

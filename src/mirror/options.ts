@@ -17,6 +17,8 @@ export interface MirrorPair {
 export interface MirrorOptions {
   /** Default `packs`. */
   readonly layout?: MirrorLayout;
+  /** Use no temporary disk: the pack goes straight to the bucket, and is indexed there. For layout `packs`. */
+  readonly stream?: boolean;
   /** Only refs that match one of these patterns (`refs/heads/*`, `main`, `v1.*`). Default: all. */
   readonly refs?: readonly string[];
   /** Copy all of it, over whatever is in the target. */

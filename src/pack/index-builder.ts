@@ -4,11 +4,11 @@ import { OdbError } from "../errors.js";
 import { type Content, contentOf } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
 import type { ObjectType } from "../object/info.js";
-import { type Spooled, spool } from "../object/spool.js";
+import { type Spooled, spool, spooledInMemory } from "../object/spool.js";
 import { applyDelta } from "./delta.js";
 import type { IndexEntry } from "./idx.js";
 import { openData, type PackAccess, readPacked } from "./resolve.js";
-import { hashContent, type ScannedEntry, type ScannedPack } from "./scan.js";
+import { hashContent, type LinkingObserver, type ScannedEntry, type ScannedPack } from "./scan.js";
 
 /** Options of {@link resolveIndex}. */
 export interface ResolveOptions {
@@ -16,6 +16,9 @@ export interface ResolveOptions {
   readonly directory?: string;
   /** In bytes: bases held in memory at one time. Default 64 MiB. */
   readonly memory?: number;
+  /** Takes what exceeds the memory, in place of a temporary file. */
+  readonly setAside?: (content: Content) => Promise<Spooled>;
+  readonly onLinking?: LinkingObserver;
 }
 
 /** An index, and the objects outside of the pack that its deltas stand on: any makes it a thin pack. */
@@ -113,25 +116,28 @@ class Resolver {
   readonly found: IndexEntry[] = [];
   readonly #pack: PackAccess;
   readonly #tree: DeltaTree;
-  readonly #directory: string | undefined;
+  readonly #options: ResolveOptions;
   #memory: number;
   readonly #share: number;
 
   constructor(pack: PackAccess, tree: DeltaTree, options: ResolveOptions) {
     this.#pack = pack;
     this.#tree = tree;
-    this.#directory = options.directory;
+    this.#options = options;
     this.#memory = options.memory ?? 64 * 1024 * 1024;
     this.#share = Math.ceil(this.#memory / SHARE);
   }
 
   /** In memory while there is room; its room is given back when it is disposed of. */
   async setAside(content: Content): Promise<Spooled> {
-    const data = await spool(content, {
-      memoryLimit: Math.max(0, Math.min(this.#share, this.#memory)),
-      ...(this.#directory === undefined ? {} : { directory: this.#directory }),
-    });
-    const taken = data.file === undefined ? data.size : 0;
+    const memoryLimit = Math.max(0, Math.min(this.#share, this.#memory));
+    const { directory, setAside } = this.#options;
+    const data =
+      setAside === undefined
+        ? await spool(content, { memoryLimit, ...(directory === undefined ? {} : { directory }) })
+        : await spoolOr(setAside, content, memoryLimit);
+    const inMemory = data.file === undefined && data.size <= memoryLimit;
+    const taken = inMemory ? data.size : 0;
     this.#memory -= taken;
     return {
       ...data,
@@ -166,12 +172,38 @@ class Resolver {
 
   async #hashOver(data: Spooled, delta: ScannedEntry, type: ObjectType): Promise<ObjectId> {
     const { size, content } = await this.#applied(data, delta);
-    return await hashContent(type, size, content, this.#pack.hash);
+    return await hashContent(type, size, content, this.#pack.hash, this.#options.onLinking);
   }
 
   async #applied(data: Spooled, { offset, delta }: ScannedEntry) {
     const content = delta === undefined ? await openData(this.#pack, offset) : contentOf(delta);
     return await applyDelta(data, content, `${this.#pack.name}, entry at ${offset}`);
+  }
+}
+
+/** In memory, or, once there is more than the limit, handed on whole. */
+async function spoolOr(
+  setAside: (content: Content) => Promise<Spooled>,
+  content: Content,
+  limit: number,
+): Promise<Spooled> {
+  const chunks: Uint8Array[] = [];
+  const rest = content[Symbol.asyncIterator]();
+  let size = 0;
+  for (let step = await rest.next(); !step.done; step = await rest.next()) {
+    chunks.push(step.value);
+    size += step.value.length;
+    if (size > limit) return await setAside(resumed(chunks, rest));
+  }
+  return spooledInMemory(Buffer.concat(chunks, size));
+}
+
+async function* resumed(chunks: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): Content {
+  try {
+    yield* chunks;
+    for (let step = await rest.next(); !step.done; step = await rest.next()) yield step.value;
+  } finally {
+    await rest.return?.();
   }
 }
 

@@ -1,6 +1,6 @@
 /** The first pass over a pack: every whole object is hashed as it goes by, every delta is noted for later. */
 
-import { type Content, objectHash } from "../object/content.js";
+import { type Content, collect, objectHash } from "../object/content.js";
 import { type HashAlgorithm, type ObjectId, parseObjectId } from "../object/id.js";
 import type { ObjectType } from "../object/info.js";
 import { type PackEntry, readPack } from "./parse.js";
@@ -28,6 +28,15 @@ export interface ScannedPack {
 /** A delta above this size is read from the pack again when its turn comes. */
 const KEPT_DELTA = 64 * 1024;
 
+/**
+ * Sees every object that can refer to others, whole, once its id is known: for whoever checks that nothing is missing.
+ * Those that are no deltas come from {@link scanPack}, the others from {@link resolveIndex}.
+ */
+export type LinkingObserver = (type: "commit" | "tree" | "tag", oid: ObjectId, content: Buffer) => void;
+
+/** A tree or commit is held in memory for its observer: git itself could not work with larger ones. */
+const LINKING_LIMIT = 256 * 1024 * 1024;
+
 /** What a Buffer costs beside its bytes. */
 const DELTA_OVERHEAD = 256;
 
@@ -43,6 +52,7 @@ export async function scanPack(
   hash: HashAlgorithm,
   what: string,
   deltaMemory = 32 * 1024 * 1024,
+  onLinking?: LinkingObserver,
 ): Promise<ScannedPack> {
   const pack = await readPack(content, hash, what);
   const entries: Writable<ScannedEntry>[] = [];
@@ -61,7 +71,7 @@ export async function scanPack(
     if (baseOffset !== undefined) note.baseOffset = baseOffset;
     if (baseId !== undefined) note.baseId = baseId;
     if (type !== "ofs-delta" && type !== "ref-delta") {
-      note.oid = await hashContent(type, size, entry.content, hash);
+      note.oid = await hashContent(type, size, entry.content, hash, onLinking);
     } else if (size <= KEPT_DELTA && size + DELTA_OVERHEAD <= room) {
       room -= size + DELTA_OVERHEAD;
       note.delta = await gather(entry.content);
@@ -80,8 +90,15 @@ export async function hashContent(
   size: number,
   content: Content,
   hash: HashAlgorithm,
+  onLinking?: LinkingObserver,
 ): Promise<ObjectId> {
   const digest = objectHash(hash, type, size);
+  if (onLinking !== undefined && type !== "blob") {
+    const whole = await collect(content, LINKING_LIMIT);
+    const oid = parseObjectId(digest.update(whole).digest("hex"));
+    onLinking(type, oid, whole);
+    return oid;
+  }
   for await (const chunk of content) digest.update(chunk);
   return parseObjectId(digest.digest("hex"));
 }

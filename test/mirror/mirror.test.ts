@@ -1,16 +1,19 @@
 /** Mirrors of all kinds of repositories in a folder and in S3, cloned by stock git over plain HTTP. */
 
 import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openBucket } from "../../src/bucket/open.js";
+import { spoolInBucket } from "../../src/mirror/bucket-spool.js";
 import { mirror } from "../../src/mirror/mirror.js";
 import type { MirrorDone, MirrorOptions } from "../../src/mirror/options.js";
-import { sourceOf } from "../../src/object/content.js";
+import { collect, contentOf, sourceOf } from "../../src/object/content.js";
 import { git, tempRepo } from "../support/git.js";
 import { addCommit, cloneMirror, expectMirrors, headOf, sampleRepo, stateOf } from "../support/mirror.js";
 import { type EmbeddedS3, startS3 } from "../support/s3/index.js";
+import { startServeProcess } from "../support/serve-process.js";
 import { tempDir } from "../support/temp.js";
 
 let s3: EmbeddedS3;
@@ -257,6 +260,96 @@ async function later(target: string, hours: number): Promise<void> {
   const text = readFileSync(file, "utf8").replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, earlier);
   writeFileSync(file, text);
 }
+
+describe("--stream", () => {
+  it.each(["file", "s3", "sha256"])("uses no disk here: %s", async (kind) => {
+    const source = sampleRepo(...(kind === "sha256" ? ["--object-format=sha256"] : []));
+    const text = Array.from({ length: 40_000 }, (_, i) => `line ${i * 7919}\n`);
+    for (let i = 0; i < 4; i++) {
+      text[i * 1000] = `changed ${i}\n`;
+      addCommit(source, "long", text.join(""));
+    }
+    git(["repack", "-qadf", "--depth=10"], { cwd: source });
+    const target = kind === "file" ? tempDir("out") : newS3();
+    // A folder that is none: whatever would be set aside there fails.
+    const options = { stream: true, directory: "/dev/null/none" };
+    await run(source, target, options);
+    const [pack] = (await keysOf(target)).filter((key) => key.endsWith(".pack"));
+    await expectMirrors(source, target);
+    await expectSameIndex(target, pack ?? "");
+    addCommit(source, "new", "new\n");
+    expect(await run(source, target, options)).toMatchObject({ objects: 3 });
+    await expectMirrors(source, target);
+    expect((await keysOf(target)).filter((key) => key.startsWith("tmp/"))).toEqual([]);
+  });
+
+  it("sets aside in the bucket what memory does not hold", async () => {
+    const bucket = await openBucket(newS3());
+    const bytes = randomBytes(3_500_000);
+    const spooled = await spoolInBucket(bucket, "tmp/x", contentOf(bytes), {});
+    for (const [start, end] of [
+      [0, 10],
+      [1_048_570, 1_048_590],
+      [0, 3_500_000],
+      [3_499_999, 3_500_000],
+    ] as const) {
+      expect(Buffer.from(await spooled.read(start, end)).equals(bytes.subarray(start, end))).toBe(true);
+    }
+    await spooled[Symbol.asyncDispose]();
+    expect(await bucket.head("tmp/x")).toBeUndefined();
+    await bucket.close();
+  });
+
+  it("is refused where a bucket cannot take a stream", async () => {
+    await using server = await startServeProcess(tempDir("served"));
+    await expect(run(sampleRepo(), server.url, { stream: true })).rejects.toMatchObject({
+      code: "unsupported",
+    });
+    await run(sampleRepo(), server.url);
+  });
+});
+
+/** The index is byte for byte the one that git makes. */
+async function expectSameIndex(target: string, key: string): Promise<void> {
+  const bucket = await openBucket(target);
+  const folder = tempDir("pack");
+  const read = async (name: string) => collect((await bucket.read(name))?.content ?? contentOf(), 1 << 28);
+  writeFileSync(join(folder, "p.pack"), await read(key));
+  const format = key.length > 70 ? "sha256" : "sha1";
+  git(["index-pack", `--object-format=${format}`, "p.pack"], { cwd: folder });
+  const idx = await read(key.replace(/pack$/, "idx"));
+  expect(idx.equals(readFileSync(join(folder, "p.idx")))).toBe(true);
+  await bucket.close();
+}
+
+describe("a target that fails", () => {
+  it.each([
+    ["denied", { kind: "forbidden" }, "denied"],
+    ["full", { kind: "full" }, "full"],
+  ] as const)("%s: one line, nothing published, and the next run goes on", async (_, rule, code) => {
+    const source = sampleRepo();
+    const target = newS3();
+    await run(source, target);
+    const before = stateOf(source);
+    addCommit(source, "new", "new\n");
+    for (const options of [{}, { stream: true }]) {
+      await s3.setFaults({ rules: [{ operation: "PutObject", key: "/(objects/pack|tmp)/", ...rule }] });
+      await expect(run(source, target, options)).rejects.toMatchObject({ code, message: /^[^\n]+$/ });
+      await s3.setFaults({});
+      expect(stateOf(await cloneMirror(target))).toEqual(before);
+    }
+    await run(source, target);
+    await expectMirrors(source, target);
+  });
+
+  it("ignores conditions: refused before anything is written", async () => {
+    await s3.setFaults({ conditions: "ignored" });
+    const target = newS3();
+    await expect(run(sampleRepo(), target)).rejects.toMatchObject({ code: "unsupported" });
+    await s3.setFaults({});
+    expect(await keysOf(target)).toEqual([]);
+  });
+});
 
 describe("layout loose", () => {
   it.each(["file", "s3"])("has a key for each object, and is cloned from %s", async (kind) => {

@@ -24,6 +24,7 @@ import { Transform, type TransformCallback } from "node:stream";
  *   answer's body
  * - `reset-upload`: the connections on both sides are cut when so many bytes of the request's body were passed on
  * - `lose-answer`: the server does what was asked, and the client's connection is reset instead of its answer
+ * - `hold-answer`: the same, but the connection stays open: the client waits until the test ends it
  * - `truncate`: the answer's head promises the whole body, the connection ends after so many bytes of it
  * - `short`: as `truncate`, but `Content-Length` says the short size too: nothing shows it but the bytes themselves
  * - `corrupt`: one byte of the answer's body is changed; `corrupt-upload`: one of the request's
@@ -40,6 +41,7 @@ export type Fault =
   | { readonly kind: "reset"; readonly afterBytes?: number }
   | { readonly kind: "reset-upload"; readonly afterBytes: number }
   | { readonly kind: "lose-answer" }
+  | { readonly kind: "hold-answer" }
   | { readonly kind: "truncate"; readonly afterBytes: number }
   | { readonly kind: "short"; readonly afterBytes: number }
   | { readonly kind: "corrupt"; readonly at?: number }
@@ -47,8 +49,8 @@ export type Fault =
 
 /** Which requests a fault strikes. Left-out parts match everything. */
 export interface FaultRule {
-  /** `"PUT"` */
-  readonly method?: string;
+  /** `"PUT"`, or `/PUT|POST/` */
+  readonly method?: string | RegExp;
   /** Matched against the request target, query included, as it stands on the wire. */
   readonly path?: RegExp;
   /** The first request struck, counted from 1 among those that match the rule since it was added. Default 1. */
@@ -65,6 +67,8 @@ export interface SeenRequest {
   readonly headers: IncomingMessage["headers"];
   /** The fault that struck it. */
   readonly fault: Fault["kind"] | undefined;
+  /** The server has done what was asked. */
+  answered: boolean;
 }
 
 /** A running proxy. */
@@ -98,8 +102,9 @@ export async function startFaultyProxy(
   const server = createServer((request, response) => {
     const fault = strike(rules, request);
     const { method = "", url: path = "", headers } = request;
-    proxy.seen.push({ method, path, headers, fault: fault?.kind });
-    void pass({ target: new URL(target), agent, latencyMs: proxy.latencyMs, fault, request, response });
+    const seen: SeenRequest = { method, path, headers, fault: fault?.kind, answered: false };
+    proxy.seen.push(seen);
+    void pass({ target: new URL(target), agent, latencyMs: proxy.latencyMs, fault, request, response, seen });
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   const proxy: FaultyProxy = {
@@ -124,12 +129,16 @@ function strike(rules: CountedRule[], request: IncomingMessage): Fault | undefin
   let struck: Fault | undefined;
   for (const counted of rules) {
     const { method, path, nth = 1, times = 1, fault } = counted.rule;
-    if (method !== undefined && method !== request.method) continue;
+    if (!isMethod(method, request.method ?? "")) continue;
     if (path !== undefined && !path.test(request.url ?? "")) continue;
     counted.matched += 1;
     if (counted.matched >= nth && counted.matched < nth + times) struck ??= fault;
   }
   return struck;
+}
+
+function isMethod(wanted: FaultRule["method"], method: string): boolean {
+  return wanted instanceof RegExp ? wanted.test(method) : wanted === undefined || wanted === method;
 }
 
 interface Passing {
@@ -139,6 +148,7 @@ interface Passing {
   readonly fault: Fault | undefined;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  readonly seen: SeenRequest;
 }
 
 async function pass(passing: Passing): Promise<void> {
@@ -159,7 +169,7 @@ function refuse(request: IncomingMessage, response: ServerResponse, fault: Fault
   response.end(fault.body ?? `injected fault ${fault.status}\n`);
 }
 
-function forward({ target, agent, fault, request, response }: Passing): void {
+function forward({ target, agent, fault, request, response, seen }: Passing): void {
   const upstream = sendRequest(
     {
       host: target.hostname,
@@ -169,7 +179,10 @@ function forward({ target, agent, fault, request, response }: Passing): void {
       path: request.url,
       headers: request.rawHeaders,
     },
-    (answer) => relay(answer, response, fault),
+    (answer) => {
+      seen.answered = true;
+      relay(answer, response, fault);
+    },
   );
   // Whichever side goes first takes the other with it, as a real connection would.
   upstream.on("error", () => reset(response));
@@ -185,6 +198,10 @@ function forward({ target, agent, fault, request, response }: Passing): void {
 
 function relay(answer: IncomingMessage, response: ServerResponse, fault: Fault | undefined): void {
   answer.on("error", () => reset(response));
+  if (fault?.kind === "hold-answer") {
+    answer.resume();
+    return;
+  }
   if (fault?.kind === "lose-answer") {
     reset(response);
     return;
