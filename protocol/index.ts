@@ -15,6 +15,7 @@ export { instructions, type ScriptOptions, serveScript } from "./script.js";
 export { connectScript, type ScriptConnectOptions } from "./script-client.js";
 export { type ServeOptions, serveProcess } from "./server.js";
 export { isStatus, type Status } from "./status.js";
+export { stdinChunks } from "./stdin.js";
 export {
   type Direction,
   formatPacket,

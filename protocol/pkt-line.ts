@@ -78,9 +78,7 @@ export class PktReader {
       if (!(await this.#gather(decoded.need))) return undefined;
       decoded = decodePacket(this.#bytes, this.#at);
     }
-    this.#at = decoded.end;
-    this.#onPacket?.(decoded.packet);
-    return decoded.packet;
+    return this.#consume(decoded);
   }
 
   /** The next packet as text without its LF; `null` for a flush-pkt, undefined at the end. Throws as {@link read}. */
@@ -96,14 +94,26 @@ export class PktReader {
    * @throws OdbError protocol, on more than `limit` of them and on an end before the flush-pkt
    */
   async readLines(limit: number): Promise<string[]> {
+    const lines = await this.readLinesOrEnd(limit);
+    if (lines === undefined) throw endBeforeFlush();
+    return lines;
+  }
+
+  /** As {@link readLines}; undefined at the end of the input. What has come already is read without waiting. */
+  async readLinesOrEnd(limit: number): Promise<string[] | undefined> {
     const lines: string[] = [];
     for (;;) {
-      const line = await this.readLine();
-      if (line === null) return lines;
-      if (line === undefined) throw endBeforeFlush();
+      const decoded = decodePacket(this.#bytes, this.#at);
+      if (!decoded.whole) {
+        if (await this.#gather(decoded.need)) continue;
+        if (lines.length === 0) return undefined;
+        throw endBeforeFlush();
+      }
+      const packet = this.#consume(decoded);
+      if (packet === null) return lines;
       if (lines.length === limit)
         throw new OdbError("protocol", `more than ${limit} lines before a flush-pkt`);
-      lines.push(line);
+      lines.push(chomp(packet));
     }
   }
 
@@ -120,6 +130,12 @@ export class PktReader {
   /** Ends the input early. */
   async close(): Promise<void> {
     await this.#input.return?.();
+  }
+
+  #consume({ packet, end }: Decoded & { whole: true }): Packet {
+    this.#at = end;
+    this.#onPacket?.(packet);
+    return packet;
   }
 
   /** Makes `need` bytes from the current place available, in one piece. @returns false at a clean end */

@@ -38,7 +38,11 @@ export async function serveProcess(handler: OdbHandler, options: ServeOptions): 
     const { capabilities } = await acceptHandshake(reader, writer, { capabilities: offered });
     await answerRequests({ reader, writer, handler, agreed: new Set(capabilities), report });
   } finally {
-    await handler.close?.();
+    try {
+      await handler.close?.();
+    } finally {
+      await reader.close();
+    }
   }
 }
 
@@ -60,11 +64,10 @@ async function answerRequests(session: Session): Promise<void> {
 
 /** @returns undefined when git has closed its end */
 async function readRequest(reader: PktReader): Promise<Request | undefined> {
-  const first = await reader.readLine();
-  if (first === undefined) return undefined;
-  const rest = first === null ? [] : await reader.readLines(MAX_LINES);
+  const lines = await reader.readLinesOrEnd(MAX_LINES);
+  if (lines === undefined) return undefined;
   const args = new Map<string, string>();
-  for (const line of [first ?? "", ...rest]) {
+  for (const line of lines) {
     const equals = line.indexOf("=");
     if (equals > 0) args.set(line.slice(0, equals), line.slice(equals + 1));
   }

@@ -60,7 +60,7 @@ describe("object ids and info", () => {
 });
 
 describe("loose objects", () => {
-  it.each([0, 1, 65516, 65517, 8 * MiB + 1])(
+  it.each([0, 1, 1013, 1014, 1015, 1016, 65516, 65517, 8 * MiB + 1])(
     "round-trips %i bytes, text and random, as git reads them",
     async (size) => {
       for (const content of [randomBytes(size), Buffer.alloc(size, "git-odb keeps big files\n")]) {
@@ -73,6 +73,15 @@ describe("loose objects", () => {
       }
     },
   );
+
+  it("stores what is tiny as zlib itself does, uncompressed", () => {
+    for (const size of [0, 1, 15, 255, 1000]) {
+      for (const content of [randomBytes(size), Buffer.alloc(size, 0xff)]) {
+        const headed = Buffer.concat([Buffer.from(`blob ${size}\0`), content]);
+        expect(deflateLoose("blob", content).equals(deflateSync(headed, { level: 0 }))).toBe(true);
+      }
+    }
+  });
 
   it("refuses truncation, surplus, broken zlib and a wrong header", async () => {
     const whole = deflateLoose("blob", randomBytes(100_000));

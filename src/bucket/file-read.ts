@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { OdbError } from "../errors.js";
 import { type Content, contentOf } from "../object/content.js";
 import type { Body, ReadOptions } from "./bucket.js";
-import { entryOf, fileError, isAbsent } from "./file-path.js";
+import { entryOf, type Folder, fileError, isAbsent } from "./file-path.js";
 import { checkSignal, exactly, resolveRange } from "./flow.js";
 
 const readAsync = promisify(read);
@@ -19,9 +19,9 @@ const CHUNK = 512 * 1024;
 /** O_NONBLOCK: opening a fifo must not hang. */
 const FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
-/** @returns undefined when there is no file at `path` */
-export function readFile(path: string, key: string, what: string, options: ReadOptions): Body | undefined {
-  const opened = open(path, what);
+/** @returns undefined when there is no file at `key` */
+export function readFile(folder: Folder, key: string, what: string, options: ReadOptions): Body | undefined {
+  const opened = open(folder, key, what);
   if (opened === undefined) return undefined;
   const { fd, stats } = opened;
   let keep = false;
@@ -38,11 +38,12 @@ export function readFile(path: string, key: string, what: string, options: ReadO
   }
 }
 
-function open(path: string, what: string): { fd: number; stats: BigIntStats } | undefined {
+function open(folder: Folder, key: string, what: string): { fd: number; stats: BigIntStats } | undefined {
   try {
-    const fd = openSync(path, FLAGS);
+    const fd = folder.openAt(key, (path) => openSync(path, FLAGS));
     return { fd, stats: fstatSync(fd, { bigint: true }) };
   } catch (error) {
+    if (error instanceof OdbError) throw error;
     if (isAbsent(error)) return undefined;
     throw fileError(error, what);
   }

@@ -75,7 +75,7 @@ export function fileBucket(path: string, name = path): Bucket {
 
     async read(key, options = {}) {
       checkSignal(options.signal, `${name} ${key}`);
-      return readFile(folder.pathOf(key), key, `${name} ${key}`, options);
+      return readFile(folder, key, `${name} ${key}`, options);
     },
 
     async write(key, source, options = {}) {

@@ -12,6 +12,7 @@ export const KEY_LIMIT = 1024;
  * @throws OdbError invalid
  */
 export function checkKey(key: string): void {
+  if (key.length <= KEY_LIMIT && ordinary.test(key)) return;
   const fault = faultOf(key) ?? key.split("/").map(segmentFault).find(Boolean);
   if (fault !== undefined) throw new OdbError("invalid", `key ${shown(key)}: ${fault}`);
 }
@@ -40,6 +41,9 @@ export function compareKeys(a: string, b: string): number {
 
 /** Only a surrogate sorts differently as UTF-16 than its character does as UTF-8. */
 const beyondBmp = /[\ud800-\udfff]/;
+
+/** What nearly every key is like: no segment begins with a dot, so none is `.` or `..`. */
+const ordinary = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
 
 function faultOf(key: string): string | undefined {
   if (key === "") return "a key has at least one character";

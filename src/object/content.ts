@@ -1,6 +1,6 @@
 /** Streams of bytes between layers, and the check that they are the object they claim to be. */
 
-import { createHash, type Hash } from "node:crypto";
+import { createHash, type Hash, hash } from "node:crypto";
 import { OdbError } from "../errors.js";
 import { algorithmOf, type HashAlgorithm, type ObjectId, parseObjectId } from "./id.js";
 import type { ObjectInfo, ObjectType } from "./info.js";
@@ -90,9 +90,22 @@ export interface Verifier {
   finish(): void;
 }
 
+/**
+ * Checks an object that is in memory whole, in a third of the time of a {@link verifier}.
+ *
+ * @param headed the content behind its loose header
+ * @param size of the content alone, in bytes
+ * @throws OdbError integrity, when size or hash differ
+ */
+export function verifyHeaded(info: ObjectInfo, headed: Uint8Array, size: number): void {
+  if (size !== info.size) throw differentSize(info, size);
+  const found = hash(algorithmOf(info.oid), headed, "hex");
+  if (found !== info.oid) throw differentHash(info, found);
+}
+
 /** Checks that what passes is the object `info` names. */
 export function verifier(info: ObjectInfo): Verifier {
-  const hash = objectHash(algorithmOf(info.oid), info.type, info.size);
+  const running = objectHash(algorithmOf(info.oid), info.type, info.size);
   let size = 0;
   return {
     update(chunk) {
@@ -100,18 +113,22 @@ export function verifier(info: ObjectInfo): Verifier {
       if (size > info.size) {
         throw new OdbError("integrity", `object ${info.oid}: more bytes than the ${info.size} announced`);
       }
-      hash.update(chunk);
+      running.update(chunk);
     },
     finish() {
-      if (size !== info.size) {
-        throw new OdbError("integrity", `object ${info.oid}: ${size} bytes instead of ${info.size}`);
-      }
-      const found = hash.digest("hex");
-      if (found !== info.oid) {
-        throw new OdbError("integrity", `object ${info.oid}: the bytes hash to ${found}`);
-      }
+      if (size !== info.size) throw differentSize(info, size);
+      const found = running.digest("hex");
+      if (found !== info.oid) throw differentHash(info, found);
     },
   };
+}
+
+function differentSize(info: ObjectInfo, size: number): OdbError {
+  return new OdbError("integrity", `object ${info.oid}: ${size} bytes instead of ${info.size}`);
+}
+
+function differentHash(info: ObjectInfo, found: string): OdbError {
+  return new OdbError("integrity", `object ${info.oid}: the bytes hash to ${found}`);
 }
 
 /**

@@ -62,7 +62,7 @@ export async function listMetadataRefs(
 }
 
 function areKnown(names: ReadonlySet<string>, isKnown: (oid: ObjectId) => boolean): boolean {
-  for (const name of names) if (isObjectId(name) && !isKnown(name)) return false;
+  for (const name of names) if (!isKnown(name as ObjectId) && isObjectId(name)) return false;
   return true;
 }
 

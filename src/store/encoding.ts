@@ -1,10 +1,10 @@
 /** From the encoding an object is stored in to the one that is asked for, verified on the way. */
 
 import { OdbError } from "../errors.js";
-import { type Content, type Verifier, verified, verifier } from "../object/content.js";
+import { type Content, type Verifier, verified, verifier, verifyHeaded } from "../object/content.js";
 import { createInflater, inflateAtOnce } from "../object/inflate.js";
 import type { ObjectInfo } from "../object/info.js";
-import { decodeLoose, deflateLoose, encodeLoose, looseHeader } from "../object/loose.js";
+import { decodeLoose, deflateHeaded, encodeLoose, looseHeader } from "../object/loose.js";
 import type { StoredObject } from "./store.js";
 
 /** Up to this size an object is gathered and handled by one synchronous call: a stream costs 200 µs. */
@@ -41,14 +41,16 @@ async function* decoded(stored: StoredObject): Content {
 }
 
 async function* deflatedAtOnce(info: ObjectInfo, content: Content): Content {
-  const check = verifier(info);
-  const chunks: Uint8Array[] = [];
+  const chunks: Uint8Array[] = [looseHeader(info)];
+  let size = 0;
   for await (const chunk of content) {
-    check.update(chunk);
+    size += chunk.length;
+    if (size > info.size) break;
     chunks.push(chunk);
   }
-  check.finish();
-  yield deflateLoose(info.type, chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
+  const headed = Buffer.concat(chunks);
+  verifyHeaded(info, headed, size);
+  yield deflateHeaded(headed);
 }
 
 /** Gathers up to SYNC_LIMIT; what ends within it is checked by one synchronous inflate, the rest by a stream. */

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { connectProcess } from "../../protocol/client.js";
 import type { OdbClient } from "../../protocol/handler.js";
@@ -55,6 +56,45 @@ function run(cwd: string, args: readonly string[], input: Uint8Array = Buffer.al
   const done = spawnSync(process.execPath, [helper, ...args], { cwd, input });
   return { code: done.status, out: done.stdout, err: done.stderr.toString() };
 }
+
+it("takes packets in any pieces from its pipe, and leaves when they are broken though the pipe stays open", async () => {
+  const repo = odbRepo(tempDir("odb"));
+  const content = randomBytes(3 * MiB);
+  const info = object(content);
+  const pieces: Buffer[] = [];
+  const writer = new PktWriter(
+    new Writable({
+      write(chunk, _, done) {
+        pieces.push(chunk);
+        done();
+      },
+    }),
+  );
+  const say = (...lines: string[]) => {
+    for (const line of lines) writer.line(line);
+    writer.flushPkt();
+  };
+  say("git-read-object-client", "version=1");
+  say("capability=get_git_obj", "capability=put_raw_obj", "capability=have");
+  say("command=put_raw_obj", `sha1=${info.oid}`, `size=${info.size}`, "kind=blob");
+  await writer.content(contentOf(content));
+  say();
+  say("command=have");
+  writer.raw(Buffer.from("junk"));
+  await writer.send();
+  const child = spawn(process.execPath, [helper, "--name", "magic"], { cwd: repo });
+  let said = "";
+  child.stdout.setEncoding("latin1").on("data", (text) => {
+    said += text;
+  });
+  const sent = Buffer.concat(pieces);
+  for (let at = 0; at < sent.length; at += 100_003) {
+    if (!child.stdin.write(sent.subarray(at, at + 100_003))) await once(child.stdin, "drain");
+  }
+  await once(child, "close");
+  expect(child.exitCode).toBe(128);
+  expect(said).toContain(`${info.oid} ${info.size} blob`);
+});
 
 describe.each(["process", "script"] as const)("git-odb-helper-file in %s mode", (mode) => {
   const connect = mode === "process" ? connectProcess : connectScript;
