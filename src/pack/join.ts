@@ -8,6 +8,7 @@ import { OdbError } from "../errors.js";
 import type { Content } from "../object/content.js";
 import type { HashAlgorithm, ObjectId } from "../object/id.js";
 import { ByteReader } from "./byte-reader.js";
+import { packHeader } from "./concat.js";
 
 /** A pack to take entries from. */
 export interface JoinSource {
@@ -244,10 +245,4 @@ function formatDistance(distance: number): Buffer {
     bytes.unshift(0x80 | (rest % 128));
   }
   return Buffer.from(bytes);
-}
-
-function packHeader(count: number): Buffer {
-  const header = Buffer.from("PACK\0\0\0\u0002\0\0\0\0", "latin1");
-  header.writeUInt32BE(count, 8);
-  return header;
 }

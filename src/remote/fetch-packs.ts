@@ -5,8 +5,9 @@ import { join } from "node:path";
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
 import type { Content } from "../object/content.js";
-import type { ObjectId } from "../object/id.js";
-import { parseIndex } from "../pack/idx.js";
+import { hexLength, type ObjectId } from "../object/id.js";
+import { concatPacks, indexCount, mayShareObjects, PACK_HEAD } from "../pack/concat.js";
+import { type PackIndex, parseIndex } from "../pack/idx.js";
 import { type JoinSource, planJoin } from "../pack/join.js";
 import { infosOf } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
@@ -52,12 +53,8 @@ const PARALLEL = 8;
 export async function fetchPacks(fetch: PackFetch, wants: readonly ObjectId[]): Promise<FetchedPacks> {
   const packs = await listPacks(fetch.bucket, call(fetch));
   const promisor = packs.some((pack) => pack.promisor);
-  const [only] = packs;
   if (fetch.cloning && !hasAlternates(fetch.repo)) {
-    const bySize = packs.toSorted((a, b) => b.size - a.size);
-    const whole = only !== undefined && packs.length === 1;
-    const content = whole ? { pack: wholePack(fetch, only) } : await joinPacks(fetch, bySize, () => true);
-    return { promisor, ...(await install(fetch, content.pack, promisor)) };
+    return { promisor, ...(await install(fetch, await allPacks(fetch, packs), promisor)) };
   }
   const byAge = packs.toSorted((a, b) => (b.modified?.getTime() ?? 0) - (a.modified?.getTime() ?? 0));
   const recent = takeRecent(byAge);
@@ -69,9 +66,24 @@ export async function fetchPacks(fetch: PackFetch, wants: readonly ObjectId[]): 
   return { promisor, selfContained: false, locks: [...first, ...second] };
 }
 
-/** All of a pack, as it is. */
-function wholePack({ bucket, signal }: PackFetch, { name, size }: BucketPack): Content {
-  return readRanges(bucket, [{ key: packKey(name, "pack"), start: 0, end: size }], signal && { signal });
+/** Everything as one pack, which git then need not walk through to see that it is whole. */
+async function allPacks(fetch: PackFetch, packs: readonly BucketPack[]): Promise<Content> {
+  const { bucket, repo } = fetch;
+  const [only] = packs;
+  if (only !== undefined && packs.length === 1) {
+    return readRanges(bucket, [{ key: packKey(only.name, "pack"), start: 0, end: only.size }], call(fetch));
+  }
+  const bySize = packs.toSorted((a, b) => b.size - a.size);
+  const indexes = await readIndexes(fetch, bySize);
+  const files = indexes.map(({ bytes }) => bytes);
+  if (mayShareObjects(files, repo.hash)) {
+    return joinSources(fetch, bySize, await sourcesOf(fetch, bySize, indexes), () => true);
+  }
+  const count = files.reduce((sum, bytes) => sum + indexCount(bytes), 0);
+  const bodies = bySize.map(({ name, size }) => {
+    return { key: packKey(name, "pack"), start: PACK_HEAD, end: size - hexLength[repo.hash] / 2 };
+  });
+  return concatPacks(count, repo.hash, readRanges(bucket, bodies, call(fetch)));
 }
 
 /** @returns `.keep` files */
@@ -80,20 +92,12 @@ async function fetchMissing(
   packs: readonly BucketPack[],
   promisor: boolean,
 ): Promise<readonly string[]> {
-  const sources = await readIndexes(fetch, packs);
+  const sources = await sourcesOf(fetch, packs, await readIndexes(fetch, packs));
   const oids = new Set(sources.flatMap(({ entries }) => entries.map(({ oid }) => oid)));
   for await (const info of infosOf(fetch.repo, [...oids])) if (info !== undefined) oids.delete(info.oid);
   if (oids.size === 0) return [];
-  const { pack } = joinSources(fetch, packs, sources, (oid) => oids.has(oid));
+  const pack = joinSources(fetch, packs, sources, (oid) => oids.has(oid));
   return (await install(fetch, pack, promisor)).locks;
-}
-
-async function joinPacks(
-  fetch: PackFetch,
-  packs: readonly BucketPack[],
-  isWanted: (oid: ObjectId) => boolean,
-) {
-  return joinSources(fetch, packs, await readIndexes(fetch, packs), isWanted);
 }
 
 function joinSources(
@@ -101,32 +105,49 @@ function joinSources(
   packs: readonly BucketPack[],
   sources: readonly JoinSource[],
   isWanted: (oid: ObjectId) => boolean,
-): { pack: Content } {
+): Content {
   const plan = planJoin(sources, fetch.repo.hash, isWanted);
   const ranges = plan.runs.map(({ source, start, end }) => {
     const key = packKey(packs[source]?.name ?? "", "pack");
     return { key, start, end };
   });
-  return { pack: plan.pack(readRanges(fetch.bucket, ranges, call(fetch))) };
+  return plan.pack(readRanges(fetch.bucket, ranges, call(fetch)));
+}
+
+interface Index {
+  /** The file. */
+  readonly bytes: Buffer;
+  readonly index: PackIndex;
 }
 
 /** Every index whole, its checksum verified, in the order of the packs. */
-async function readIndexes(fetch: PackFetch, packs: readonly BucketPack[]): Promise<JoinSource[]> {
+async function readIndexes(fetch: PackFetch, packs: readonly BucketPack[]): Promise<Index[]> {
   const { bucket, repo } = fetch;
   async function* each() {
     yield* packs;
   }
-  const read = async ({ name, size, indexSize }: BucketPack): Promise<JoinSource> => {
+  const read = async ({ name, indexSize }: BucketPack): Promise<Index> => {
     const key = packKey(name, "idx");
     const bytes = await readRange(bucket, { key, start: 0, end: indexSize }, call(fetch));
-    const { index } = await parseIndex(bytes, repo.hash, `${bucket.name}/${key}`);
-    const entries: { oid: ObjectId; offset: number }[] = [];
-    for await (const { oid, offset } of index.entries()) entries.push({ oid, offset });
-    entries.sort((a, b) => a.offset - b.offset);
-    return { name: `${bucket.name}/${packKey(name, "pack")}`, size, entries };
+    return { bytes, index: (await parseIndex(bytes, repo.hash, `${bucket.name}/${key}`)).index };
   };
+  const indexes: Index[] = [];
+  for await (const index of inParallel(each(), PARALLEL, read)) indexes.push(index);
+  return indexes;
+}
+
+async function sourcesOf(
+  { bucket }: PackFetch,
+  packs: readonly BucketPack[],
+  indexes: readonly Index[],
+): Promise<JoinSource[]> {
   const sources: JoinSource[] = [];
-  for await (const source of inParallel(each(), PARALLEL, read)) sources.push(source);
+  for (const [at, { name, size }] of packs.entries()) {
+    const entries: JoinSource["entries"][number][] = [];
+    for await (const { oid, offset } of indexes[at]?.index.entries() ?? []) entries.push({ oid, offset });
+    entries.sort((a, b) => a.offset - b.offset);
+    sources.push({ name: `${bucket.name}/${packKey(name, "pack")}`, size, entries });
+  }
   return sources;
 }
 

@@ -31,7 +31,7 @@ export async function runRemoteHelper(pipes: HelperPipes, open: () => Promise<Re
       case "":
         return { complete: true };
       case "capabilities":
-        await pipes.write("fetch\noption\nobject-format\npush\n\n");
+        await pipes.write("fetch\noption\nobject-format\npush\ncheck-connectivity\n\n");
         break;
       case "option":
         await pipes.write(`${setOption(options, rest)}\n`);

@@ -6,7 +6,7 @@ import { OdbError } from "../errors.js";
 import type { ObjectId } from "../object/id.js";
 import { isObjectId } from "../object/id.js";
 import { startProgress } from "../progress.js";
-import { parseConfigBoolean, readConfig, setConfig } from "../repo/config.js";
+import { configCommand, parseConfigBoolean, readConfig, setConfig } from "../repo/config.js";
 import { openRepository, type Repository } from "../repo/git.js";
 import { readSettings } from "../store/settings.js";
 import { fetchObjects } from "./fetch.js";
@@ -24,7 +24,7 @@ import { openObjects } from "./repository.js";
 export function repositoryRemote(context: RemoteContext, bucket: Bucket, listed: RefsSnapshot): Remote {
   let opened: Promise<Repository> | undefined;
   const repository = () => {
-    opened ??= openRepository();
+    opened ??= openRepository(process.cwd(), { ahead: [configCommand] });
     return opened;
   };
   return {
