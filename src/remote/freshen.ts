@@ -1,8 +1,8 @@
 /** Keeps what a push relies on out of the reach of a collection that has begun: old keys are written again. */
 
-import { randomUUID } from "node:crypto";
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
+import { spool } from "../object/spool.js";
 import { GRACE_MS, readGcLists } from "./gc-list.js";
 
 /** Whether a key of this age must be written again before refs may rely on it: at half the grace period. */
@@ -30,15 +30,17 @@ export async function freshen(bucket: Bucket, keys: Iterable<string>, options?: 
   }
 }
 
-/** By two copies on the server: S3 refuses to copy a key onto itself. */
+/** The same bytes once more: S3 refuses to copy a key onto itself. */
 async function rewrite(bucket: Bucket, key: string, options?: CallOptions): Promise<void> {
-  const between = `tmp/${randomUUID()}`;
-  try {
-    const copied = (await bucket.copy(key, between, options)) && (await bucket.copy(between, key, options));
-    if (!copied) throw removed(bucket, key);
-  } finally {
-    await bucket.remove([between], options);
-  }
+  const body = await bucket.read(key, options);
+  if (body === undefined) throw removed(bucket, key);
+  const { stagingDirectory: directory } = bucket;
+  await using bytes = await spool(body.content, {
+    ...options,
+    ...(directory !== undefined && { directory }),
+  });
+  const { sha256 } = body.entry;
+  await bucket.write(key, bytes, { ...options, ...(sha256 !== undefined && { sha256 }) });
 }
 
 function removed(bucket: Bucket, key: string): OdbError {

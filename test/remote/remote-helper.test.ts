@@ -67,7 +67,9 @@ describe("the conversation", () => {
     const { said, asked } = await converse(
       `capabilities\n${[...options, ...more].map((option) => `option ${option}\n`).join("")}option ipv4 true\nlist\n\n`,
     );
-    expect(said).toBe(`fetch\noption\nobject-format\npush\n\n${"ok\n".repeat(10)}unsupported\n\n`);
+    expect(said).toBe(
+      `fetch\noption\nobject-format\npush\ncheck-connectivity\n\n${"ok\n".repeat(10)}unsupported\n\n`,
+    );
     expect(asked[0]?.options).toMatchObject({
       progress: true,
       verbosity: 2,
