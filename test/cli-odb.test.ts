@@ -1,6 +1,6 @@
 /** The verbs that work on an ODB, as processes in real repositories with a store in a folder. */
 
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -129,7 +129,7 @@ describe("init and deinit", () => {
     const repo = tempRepo();
     const folder = tempDir("bin");
     const git = join(cliEnv().PATH?.split(":")[0] ?? "", "git-odb");
-    cpSync(git, join(folder, "git-odb"), { dereference: true });
+    copyFileSync(git, join(folder, "git-odb"));
     const env = { PATH: `${folder}:${process.env.PATH}` };
     const { status, stderr } = gitOdb(["init", "-q", "big", tempDir("store")], { cwd: repo, env });
     expect(status).toBe(0);
