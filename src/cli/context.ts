@@ -1,6 +1,6 @@
 /** What every verb gets: stdout with back pressure, messages on stderr, and the signal that ends it. */
 
-import { once } from "node:events";
+import { once, setMaxListeners } from "node:events";
 import { OdbError } from "../errors.js";
 import { type Progress, startProgress } from "../progress.js";
 
@@ -35,6 +35,8 @@ export interface Context {
 export function processContext(): Context {
   const { stdout, stderr } = process;
   const controller = new AbortController();
+  // Every transfer under way listens: many are no leak.
+  setMaxListeners(0, controller.signal);
   const abort = (cause: unknown, what: string) => controller.abort(new OdbError("aborted", what, { cause }));
   for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => abort(name, "interrupted"));
   stdout.on("error", (error) => abort(error, "the reader of stdout is gone"));
