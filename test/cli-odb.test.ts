@@ -1,11 +1,11 @@
 /** The verbs that work on an ODB, as processes in real repositories with a store in a folder. */
 
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
-import { cliEnv, gitOdb } from "./support/cli.js";
-import { git, tempRepo, tryGit } from "./support/git.js";
+import { gitOdb } from "./support/cli.js";
+import { bin, git, tempRepo, tryGit } from "./support/git.js";
 import { tempDir } from "./support/temp.js";
 
 /** A repository with an ODB `big` for `*.bin`, its store empty. */
@@ -128,8 +128,7 @@ describe("init and deinit", () => {
   it("tells that the helper is missing, once it is", () => {
     const repo = tempRepo();
     const folder = tempDir("bin");
-    const git = join(cliEnv().PATH?.split(":")[0] ?? "", "git-odb");
-    copyFileSync(git, join(folder, "git-odb"));
+    symlinkSync(bin("git-odb"), join(folder, "git-odb"));
     const env = { PATH: `${folder}:${process.env.PATH}` };
     const { status, stderr } = gitOdb(["init", "-q", "big", tempDir("store")], { cwd: repo, env });
     expect(status).toBe(0);
