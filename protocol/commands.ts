@@ -7,6 +7,7 @@ import { formatInfo, type ObjectInfo, parseObjectType, parseSize } from "../src/
 import { encodeLoose } from "../src/object/loose.js";
 import type { Capability, OdbHandler } from "./handler.js";
 import { MAX_PAYLOAD, type PktReader, type PktWriter } from "./pkt-line.js";
+import { exactly, type PutContent, putContentOf } from "./put-content.js";
 import { type CommandKind, type Status, statusOf } from "./status.js";
 
 /** A command as git sent it, up to its flush-pkt. */
@@ -210,45 +211,6 @@ async function sendLines(writer: PktWriter, infos: Had): Promise<void> {
     }
   }
   if (lines !== "") writer.packet(Buffer.from(lines));
-}
-
-/** Passes content on, and throws `integrity` at the first byte too many and at an early end. */
-async function* exactly(info: ObjectInfo, content: Content): Content {
-  let left = info.size;
-  for await (const chunk of content) {
-    left -= chunk.length;
-    if (left < 0) throw new OdbError("integrity", `more bytes than the ${info.size} announced`);
-    yield chunk;
-  }
-  if (left > 0) throw new OdbError("integrity", `${left} of the ${info.size} bytes announced are missing`);
-}
-
-/** The content of a put, as far as its flush-pkt. */
-interface PutContent extends AsyncIterable<Uint8Array> {
-  /** Reads what a handler left of it. @returns how many bytes there were, all in all */
-  drain(): Promise<number>;
-}
-
-function putContentOf(reader: PktReader): PutContent {
-  let received = 0;
-  let open = true;
-  async function* packets() {
-    for await (const packet of reader.readContent()) {
-      received += packet.length;
-      yield packet;
-    }
-    open = false;
-  }
-  const content = packets();
-  return {
-    [Symbol.asyncIterator]: () => content,
-    async drain() {
-      // Waits for a read that a handler left behind.
-      await content.return();
-      while (open) for await (const _ of packets());
-      return received;
-    },
-  };
 }
 
 function parseOid({ args }: Request) {

@@ -1,54 +1,31 @@
-/**
- * pkt-line framing: four hex digits of length, then the payload; `0000` is a flush-pkt
- * (gitprotocol-common(5), "pkt-line Format").
- */
+/** Reading and writing packets: bounded memory, any chunking (gitprotocol-common(5), "pkt-line Format"). */
 
 import type { Writable } from "node:stream";
 import { OdbError } from "../src/errors.js";
 import type { Content } from "../src/object/content.js";
 import { OutputQueue } from "./output.js";
+import {
+  chomp,
+  decodePacket,
+  encodeLength,
+  MAX_PAYLOAD,
+  type Packet,
+  type PacketObserver,
+} from "./packet.js";
 
-/** The most bytes that one packet carries: a packet length of 65520 (`LARGE_PACKET_MAX`) less its four digits. */
-export const MAX_PAYLOAD = 65516;
-
-/** A packet's payload, 8-bit clean and with its LF if it had one; `null` is a flush-pkt. */
-export type Packet = Buffer | null;
-
-/** What {@link decodePacket} finds: a whole packet and where the next one starts, or how many bytes a whole one takes. */
-export type Decoded =
-  | { readonly whole: true; readonly packet: Packet; readonly end: number }
-  | { readonly whole: false; readonly need: number };
-
-/** Sees every packet that passes, before it is handed on. */
-export type PacketObserver = (packet: Packet) => void;
+export {
+  chomp,
+  type Decoded,
+  decodePacket,
+  encodeLength,
+  MAX_PAYLOAD,
+  type Packet,
+  type PacketObserver,
+} from "./packet.js";
 
 /** Options of {@link PktReader} and {@link PktWriter}. */
 export interface PktOptions {
   readonly onPacket?: PacketObserver | undefined;
-}
-
-const LENGTH_DIGITS = 4;
-
-/**
- * Decodes the packet at `start`; does no input. `need` counts from `start`: 4 until the length is known, then the
- * packet's length. The payload is a view of `bytes`.
- *
- * `0004` is an empty packet. git sends lower-case digits and reads both.
- *
- * @throws OdbError protocol, when no packet can start with these bytes
- */
-export function decodePacket(bytes: Buffer, start = 0): Decoded {
-  const held = bytes.length - start;
-  if (held < LENGTH_DIGITS) return { whole: false, need: LENGTH_DIGITS };
-  const length = parseLength(bytes, start);
-  if (length === 0) return { whole: true, packet: null, end: start + LENGTH_DIGITS };
-  if (held < length) return { whole: false, need: length };
-  return { whole: true, packet: bytes.subarray(start + LENGTH_DIGITS, start + length), end: start + length };
-}
-
-/** The four digits before a payload of `size` bytes. */
-export function encodeLength(size: number): Buffer {
-  return Buffer.from((size + LENGTH_DIGITS).toString(16).padStart(LENGTH_DIGITS, "0"), "latin1");
 }
 
 /**
@@ -250,12 +227,6 @@ export class PktWriter {
 
 const FLUSH = Buffer.from("0000");
 
-/** The text of a packet, without the LF it may end in. */
-export function chomp(packet: Buffer): string {
-  const end = packet.at(-1) === 0x0a ? packet.length - 1 : packet.length;
-  return packet.toString("utf8", 0, end);
-}
-
 function joined(pieces: readonly Uint8Array[]): Buffer {
   const [only] = pieces;
   if (pieces.length !== 1 || only === undefined) return Buffer.concat(pieces);
@@ -264,28 +235,4 @@ function joined(pieces: readonly Uint8Array[]): Buffer {
 
 function endBeforeFlush(): OdbError {
   return new OdbError("protocol", "the stream ends where a packet or a flush-pkt was expected");
-}
-
-/** The value of the four digits at `start`; 0 for a flush-pkt. */
-function parseLength(bytes: Buffer, start: number): number {
-  let length = 0;
-  for (let at = start; at < start + LENGTH_DIGITS; at++) {
-    const digit = hexDigit(bytes[at] ?? 0);
-    if (digit < 0) throw badLength(bytes, start, "no hexadecimal packet length");
-    length = length * 16 + digit;
-  }
-  if (length > 0 && length < LENGTH_DIGITS) throw badLength(bytes, start, "a packet of no kind known here");
-  if (length > MAX_PAYLOAD + LENGTH_DIGITS) throw badLength(bytes, start, "a packet length above 65520");
-  return length;
-}
-
-function hexDigit(byte: number): number {
-  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
-  const lower = byte | 0x20;
-  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
-}
-
-function badLength(bytes: Buffer, start: number, what: string): OdbError {
-  const shown = JSON.stringify(bytes.toString("latin1", start, start + LENGTH_DIGITS));
-  return new OdbError("protocol", `${shown} is ${what}: was something printed between packets?`);
 }

@@ -1,6 +1,5 @@
 /** The subject of the helper cases: a command, scratch repositories to run it in, and samples to give it. */
 
-import { execFile, execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,6 +7,7 @@ import { join } from "node:path";
 import { hashObject } from "../object/content.js";
 import type { HashAlgorithm, ObjectId } from "../object/id.js";
 import { gets, type Peer, type Sample } from "./helper-peer.js";
+import { existing, git, installedIn, type Place, repositoryVariables } from "./helper-place.js";
 import { HelperProcess } from "./helper-process.js";
 import { Scripts } from "./helper-scripts.js";
 import { Session, type SessionOptions } from "./helper-session.js";
@@ -35,24 +35,6 @@ export interface StartOptions extends Partial<Omit<SessionOptions, "installed">>
   readonly hash?: HashAlgorithm;
   readonly env?: NodeJS.ProcessEnv;
 }
-
-interface Place {
-  readonly dir: string;
-  readonly hash: HashAlgorithm;
-}
-
-/** What git sets or unsets for the repository at hand: none of the user's may reach the helper. */
-const repositoryVariables = [
-  "GIT_DIR",
-  "GIT_WORK_TREE",
-  "GIT_INDEX_FILE",
-  "GIT_OBJECT_DIRECTORY",
-  "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-  "GIT_COMMON_DIR",
-  "GIT_NAMESPACE",
-  "GIT_PREFIX",
-  "GIT_NO_EXTERNAL_ODB",
-] as const;
 
 /** A filler of 65521 bytes: prime, so that no two places of a sample 8 MiB apart look alike. */
 const filler = Buffer.concat(
@@ -230,29 +212,4 @@ export class HelperLab {
 function asSession(peer: Peer): Session {
   if (peer instanceof Session) return peer;
   throw new Error("a case of process mode ran in script mode");
-}
-
-function existing(cwd: string): Place {
-  const dir = git(["-C", cwd, "rev-parse", "--show-toplevel"]).trim();
-  const format = git(["-C", cwd, "config", "--default", "sha1", "extensions.objectFormat"]).trim();
-  return { dir, hash: format === "sha256" ? "sha256" : "sha1" };
-}
-
-function git(args: readonly string[]): string {
-  const env: NodeJS.ProcessEnv = { ...process.env, GIT_NO_EXTERNAL_ODB: "1" };
-  for (const name of repositoryVariables) if (name !== "GIT_NO_EXTERNAL_ODB") delete env[name];
-  return execFileSync("git", args, { env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-}
-
-/** What `git cat-file blob` says of it, with no ODB at hand; undefined when it is not there. */
-function installedIn(dir: string, oid: string): Promise<Buffer | undefined> {
-  const env: NodeJS.ProcessEnv = { ...process.env, GIT_NO_EXTERNAL_ODB: "1", GIT_DIR: join(dir, ".git") };
-  return new Promise((resolve) => {
-    execFile(
-      "git",
-      ["cat-file", "blob", oid],
-      { env, encoding: "buffer", maxBuffer: 1 << 28 },
-      (error, stdout) => resolve(error ? undefined : stdout),
-    );
-  });
 }

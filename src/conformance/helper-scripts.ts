@@ -1,11 +1,11 @@
 /** Script mode, driven as that git does: a process an instruction, the outcome in its exit code. */
 
 import type { Writable } from "node:stream";
-import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import { fail } from "./expect.js";
 import { inflated, visitLines } from "./helper-answer.js";
 import { CONTENT_LIMIT, type Got, getOf, type Offer, type Peer } from "./helper-peer.js";
 import { type Exit, formatExit, HelperProcess, type ProcessOptions } from "./helper-process.js";
+import { writeSlowly, written } from "./slowly.js";
 
 /** How an instruction is run. */
 export interface ScriptOptions extends ProcessOptions {
@@ -151,20 +151,4 @@ async function closeStdout(helper: HelperProcess): Promise<Buffer> {
 async function write(stdin: Writable, content: readonly Uint8Array[]): Promise<void> {
   for (const chunk of content) await written(stdin, chunk);
   stdin.end();
-}
-
-async function writeSlowly(stdin: Writable, content: readonly Uint8Array[]): Promise<void> {
-  let count = 0;
-  for (const byte of Buffer.concat(content)) {
-    await written(stdin, Buffer.of(byte));
-    count += 1;
-    await (count % 50 === 1 ? sleep(5) : turn());
-  }
-  stdin.end();
-}
-
-function written(stdin: Writable, chunk: Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    stdin.write(chunk, (error) => (error ? reject(error) : resolve()));
-  });
 }

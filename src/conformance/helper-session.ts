@@ -1,7 +1,6 @@
 /** Process mode, driven packet by packet as that git does; it takes every answer, right or wrong, for a case to judge. */
 
-import { Writable } from "node:stream";
-import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { WELCOME } from "../../protocol/handshake.js";
 import { type Packet, PktReader, PktWriter } from "../../protocol/pkt-line.js";
 import { OdbError } from "../errors.js";
@@ -9,6 +8,7 @@ import { fail } from "./expect.js";
 import { inflated, lastStatus, visitLines } from "./helper-answer.js";
 import { CONTENT_LIMIT, type Got, getOf, type Offer, type Peer } from "./helper-peer.js";
 import type { HelperProcess } from "./helper-process.js";
+import { byteByByte } from "./slowly.js";
 
 /** What version 6 of the series offers, in its order. */
 export const offeredByGit = [
@@ -243,20 +243,4 @@ export class Session implements Peer {
     }
     return Buffer.concat(packets, size);
   }
-}
-
-/** Passes bytes on one by one; now and then it rests, so that a length or a line is really read in parts. */
-function byteByByte(output: Writable): Writable {
-  let count = 0;
-  return new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      (async () => {
-        for (const byte of chunk) {
-          output.write(Buffer.of(byte));
-          count += 1;
-          await (count % 50 === 1 ? sleep(5) : turn());
-        }
-      })().then(() => done(), done);
-    },
-  });
 }

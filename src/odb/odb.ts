@@ -14,12 +14,13 @@ import { openStore } from "../store/open.js";
 import { stage, stagingFor } from "../store/stage.js";
 import type { ObjectStore, StoredObject } from "../store/store.js";
 import type { OdbConfig } from "./config.js";
-import { addConfirmed, readConfirmed, removeConfirmed } from "./confirmed.js";
+import { readConfirmed, removeConfirmed } from "./confirmed.js";
+import { flushJournals } from "./flush.js";
 import { confirmCandidates } from "./have.js";
-import { type Journal, type JournalFile, openJournal, readJournals, removeJournals } from "./journal.js";
+import { type Journal, type JournalFile, openJournal, readJournals } from "./journal.js";
 import { keepObject, stageToKeep } from "./keep.js";
 import { dequeue, readQueue } from "./queue.js";
-import { listMetadataRefs, writeMetadataRefs } from "./refs.js";
+import { listMetadataRefs } from "./refs.js";
 import type { InstallOptions, Odb, OpenOdbOptions, PutOutcome, SendReport } from "./session.js";
 import { stateDirectory, storeKey } from "./state.js";
 
@@ -199,21 +200,9 @@ export class OdbSession implements Odb {
     await removeConfirmed(this.directory, this.#key, infos);
   }
 
-  async flush(): Promise<void> {
-    // git refuses to write refs while it receives a push: the next start writes them.
-    if (process.env.GIT_QUARANTINE_PATH) return;
-    const own = this.#journal.pending();
-    const others = (await readJournals(this.directory)).filter(({ path }) => path !== this.#journal.path);
-    const open = await this.#unwritten(others);
-    const infos = [...own, ...open.flatMap((file) => file.infos)];
-    if (infos.length > 0) {
-      await writeMetadataRefs(this.repo, this.name, infos);
-      for (const [key, written] of byStore(open, own, this.#key)) {
-        await addConfirmed(this.directory, key, written);
-      }
-    }
-    await this.#journal.clear(own);
-    await removeJournals(others);
+  flush(): Promise<void> {
+    const place = { repo: this.repo, name: this.name, dir: this.directory, key: this.#key };
+    return flushJournals(place, this.#journal);
   }
 
   async close(): Promise<void> {
@@ -272,20 +261,6 @@ export class OdbSession implements Odb {
     return (await this.claim(info.oid, options)) !== undefined;
   }
 
-  /** What other processes put and wrote no refs of yet. A living one's are written once, then confirmed. */
-  async #unwritten(files: readonly JournalFile[]): Promise<JournalFile[]> {
-    const open: JournalFile[] = [];
-    for (const file of files) {
-      if (!file.alive) {
-        open.push(file);
-        continue;
-      }
-      const confirmed = await readConfirmed(this.directory, file.store);
-      open.push({ ...file, infos: file.infos.filter(({ oid }) => !confirmed.has(oid)) });
-    }
-    return open;
-  }
-
   /** An object that was confirmed and is gone must not be named again. */
   async #missed(oid: ObjectId): Promise<void> {
     const info = (await readConfirmed(this.directory, this.#key)).get(oid);
@@ -297,16 +272,6 @@ export class OdbSession implements Odb {
   #warn(line: string): void {
     this.#options.warn?.(line);
   }
-}
-
-function byStore(
-  files: readonly JournalFile[],
-  own: readonly ObjectInfo[],
-  key: string,
-): Map<string, ObjectInfo[]> {
-  const groups = new Map([[key, [...own]]]);
-  for (const { store, infos } of files) groups.set(store, [...(groups.get(store) ?? []), ...infos]);
-  return groups;
 }
 
 async function* told(content: Content, onBytes: (bytes: number) => void): Content {

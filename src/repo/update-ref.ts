@@ -49,7 +49,7 @@ export function listRefsCommand(prefix: string): readonly string[] {
   return ["for-each-ref", "--format=%(objectname) %(refname)", prefix];
 }
 
-/** Every ref below a prefix (`refs/odbs/magic/`), sorted by name. 100,000 of them take 50 ms. */
+/** Every ref below a prefix (`refs/odbs/magic/`), sorted by name. One git process, whatever their number. */
 export async function listRefs(repo: Repository, prefix: string): Promise<Ref[]> {
   const text = await repo.text(listRefsCommand(prefix));
   const refs: Ref[] = [];
