@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     pool: "forks",
+    globalSetup: "test/support/run-folder.ts",
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // A git of the user's must not leak into a test, nor a helper find another ODB.

@@ -6,6 +6,7 @@ import type { Content } from "../src/object/content.js";
 import { OutputQueue } from "./output.js";
 import {
   chomp,
+  type Decoded,
   decodePacket,
   encodeLength,
   MAX_PAYLOAD,
