@@ -41,6 +41,36 @@ const s3Apart = {
   },
 };
 
+/** Parts of Node that take a millisecond or two to load, and that many a run does without: loaded when first touched. */
+const seldom = [
+  "node:child_process",
+  "node:fs/promises",
+  "node:module",
+  "node:os",
+  "node:stream",
+  "node:stream/promises",
+  "node:timers/promises",
+];
+const builtinsLater = {
+  name: "builtins-later",
+  setup(bundler) {
+    const filter = new RegExp(`^(?:${seldom.join("|")})$`);
+    bundler.onResolve({ filter }, ({ path, namespace }) =>
+      namespace === "later" ? { path, external: true } : { path, namespace: "later" },
+    );
+    bundler.onLoad({ filter: /.*/, namespace: "later" }, async ({ path }) => {
+      const getter = (name) =>
+        `Object.defineProperty(exports, "${name}", { enumerable: true, get: () => require("${path}")["${name}"] });`;
+      return {
+        contents: Object.keys(await import(path))
+          .map(getter)
+          .join("\n"),
+        loader: "js",
+      };
+    });
+  },
+};
+
 /** What a command itself is: it loads its main file with a code cache, 8 ms sooner than Node compiles it. */
 const loaderOf = (main) => ({
   contents: `import { join } from "node:path";
@@ -72,10 +102,10 @@ for (const [command, entry] of Object.entries(commands)) {
     outfile: `dist/bin/${main}`,
     minifyWhitespace: true,
     supported: { "dynamic-import": false },
-    plugins: [s3Apart],
+    plugins: [s3Apart, builtinsLater],
   });
   const outfile = `dist/bin/${command}.cjs`;
   const banner = { js: "#!/usr/bin/env node" };
-  await build({ ...bundled, stdin: loaderOf(main), outfile, banner });
+  await build({ ...bundled, stdin: loaderOf(main), outfile, banner, plugins: [builtinsLater] });
   chmodSync(outfile, 0o755);
 }

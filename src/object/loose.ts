@@ -79,6 +79,11 @@ export async function* deflated(head: readonly Uint8Array[], content: Content): 
   }
 }
 
+/** The zlib form of bytes in memory, by one synchronous call: level 1, or 0 for what a sample shows incompressible. */
+export function deflateWhole(bytes: Uint8Array): Buffer {
+  return deflateAtOnce(bytes, bytes.length < SAMPLE || isCompressible(bytes) ? 1 : 0);
+}
+
 /**
  * Inflates a loose object: its header, then its content. The content stops at the size in the header, and
  * throws when there is more or less of it, or anything behind it.
@@ -245,9 +250,12 @@ async function* resume(head: Uint8Array[], next: Uint8Array, rest: AsyncIterator
   }
 }
 
+/** In bytes: what is not larger is compressed at once instead of tried. */
+const SAMPLE = 16 * 1024;
+
 /** Whether level 1 saves at least a twentieth of a sample of 16 KiB from the middle. */
 function isCompressible(sample: Uint8Array): boolean {
-  const start = Math.max(0, (sample.length >> 1) - 8192);
-  const part = sample.subarray(start, start + 16384);
+  const start = Math.max(0, (sample.length >> 1) - SAMPLE / 2);
+  const part = sample.subarray(start, start + SAMPLE);
   return deflateSync(part, { level: 1 }).length < part.length * 0.95;
 }

@@ -75,6 +75,7 @@ class GrowingPack implements PackFile {
   #synced = 0;
   #current: { oid: ObjectId; offset: number; crc32: number; hash: Hash } | undefined;
   #closed = false;
+  #placed = false;
 
   constructor(
     handle: FileHandle,
@@ -137,10 +138,12 @@ class GrowingPack implements PackFile {
     const index = formatIndex(this.#entries, checksum, this.#algorithm);
     const name = join(this.#directory, `pack-${checksum}`);
     await this.#guard(this.#place(index, name));
+    this.#placed = true;
     return `${name}.pack`;
   }
 
   async discard(): Promise<void> {
+    if (this.#placed) return;
     await this.#close();
     await Promise.all([rm(this.#temporary.pack, { force: true }), rm(this.#temporary.idx, { force: true })]);
   }

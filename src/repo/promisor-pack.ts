@@ -6,7 +6,7 @@
 import { type OdbError, toOdbError } from "../errors.js";
 import { type Content, verified, verifier } from "../object/content.js";
 import type { ObjectInfo } from "../object/info.js";
-import { deflated } from "../object/loose.js";
+import { deflated, deflateWhole } from "../object/loose.js";
 import { formatEntryHeader } from "../pack/entry.js";
 import type { Repository } from "./git.js";
 import { createPackFile, type PackFile } from "./pack-file.js";
@@ -99,9 +99,11 @@ async function addSmall(file: PackFile, { info, open }: PackedObject): Promise<v
     chunks.push(chunk);
   }
   check.finish();
+  const [only] = chunks;
+  const content = only !== undefined && chunks.length === 1 ? only : Buffer.concat(chunks, info.size);
   file.begin(info.oid);
   await file.append(formatEntryHeader(info.type, info.size));
-  for await (const chunk of deflated([], each(chunks))) await file.append(chunk);
+  await file.append(deflateWhole(content));
   file.end();
 }
 
@@ -116,8 +118,4 @@ async function addLarge(file: PackFile, { info, open }: PackedObject): Promise<v
     await file.rollBack();
     throw error;
   }
-}
-
-async function* each(chunks: readonly Uint8Array[]): Content {
-  yield* chunks;
 }
