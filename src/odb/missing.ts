@@ -21,9 +21,6 @@ export interface MissingOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Nothing that only looks may fetch. */
-const localOnly = { GIT_NO_LAZY_FETCH: "1" };
-
 /**
  * The objects that the history of these revisions names and the repository does not have.
  *
@@ -41,7 +38,7 @@ export async function missingInHistory(repo: Repository, options: MissingOptions
   ];
   const missing = new Set<ObjectId>();
   const lines = repo.runLines([...args, ...paths], {
-    env: localOnly,
+    env: { GIT_NO_LAZY_FETCH: "1" },
     ...(cwd !== undefined && { cwd }),
     ...(signal && { signal }),
   });
@@ -58,8 +55,16 @@ export async function missingInHistory(repo: Repository, options: MissingOptions
  */
 export async function missingInCheckout(repo: Repository): Promise<ObjectId[]> {
   const oids = new Set<ObjectId>();
-  for await (const oid of indexBlobs(repo)) oids.add(oid);
-  for await (const oid of headBlobs(repo)) oids.add(oid);
+  const skipped = new Set<string>();
+  let entries = 0;
+  for await (const { path, oid, skip } of indexEntries(repo)) {
+    entries += 1;
+    if (skip) skipped.add(path);
+    else oids.add(oid);
+  }
+  // Without an index (`clone --no-checkout`) it is not decided yet what a sparse checkout leaves out.
+  const head = entries === 0 && (await isSparse(repo)) ? sparseHead(repo) : headEntries(repo);
+  for await (const { path, oid } of head) if (!skipped.has(path)) oids.add(oid);
   const asked = [...oids];
   const missing: ObjectId[] = [];
   let at = 0;
@@ -70,44 +75,76 @@ export async function missingInCheckout(repo: Repository): Promise<ObjectId[]> {
   return missing;
 }
 
-/** As git has it checked out: a skip-worktree entry (`S`) is not. */
-async function* indexBlobs(repo: Repository, index?: string): AsyncGenerator<ObjectId> {
-  const env = { ...localOnly, ...(index !== undefined && { GIT_INDEX_FILE: index }) };
-  const options = { separator: "\0", env } as const;
-  // `<tag> <mode> <oid> <stage>TAB<path>`; a mode of 100… or 120000 is a blob's.
-  for await (const record of repo.runRecords(["ls-files", "-t", "-s", "-z"], options)) {
-    const [tag, mode = "", oid = ""] = record.toString("latin1", 0, record.indexOf(9)).split(" ");
-    if (tag !== "S" && mode.startsWith("1") && !mode.startsWith("16") && isObjectId(oid)) yield oid;
+/** A file or symbolic link of the index or of a tree. */
+interface FileEntry {
+  /** As git prints it, its bytes as latin1: to compare. */
+  readonly path: string;
+  readonly oid: ObjectId;
+  /** The index says that it is not checked out (skip-worktree). */
+  readonly skip: boolean;
+}
+
+async function* indexEntries(
+  repo: Repository,
+  args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): AsyncGenerator<FileEntry> {
+  const options = { separator: "\0", env: { GIT_NO_LAZY_FETCH: "1", ...env } } as const;
+  // `<tag> <mode> <oid> <stage>TAB<path>`
+  for await (const record of repo.runRecords(["ls-files", "-t", "-s", "-z", ...args], options)) {
+    const tab = record.indexOf(9);
+    const [tag, mode = "", oid = ""] = record.toString("latin1", 0, tab).split(" ");
+    if (isFile(mode) && isObjectId(oid))
+      yield { path: record.toString("latin1", tab + 1), oid, skip: tag === "S" };
   }
 }
 
-/** What a checkout of HEAD would write, before there is an index (`clone --no-checkout`), or beside it. */
-async function* headBlobs(repo: Repository): AsyncGenerator<ObjectId> {
-  const head = await repo.text(["rev-parse", "--quiet", "--verify", "HEAD^{tree}"], {
-    okStatus: [0, 1, 128],
-  });
-  if (!isObjectId(head)) return;
-  // An index of its own lets git apply the patterns of a sparse checkout.
+async function* headEntries(repo: Repository): AsyncGenerator<FileEntry> {
+  const head = await headTree(repo);
+  if (head === undefined) return;
+  const options = { separator: "\0", env: { GIT_NO_LAZY_FETCH: "1" } } as const;
+  // `<mode> <type> <oid>TAB<path>`
+  for await (const record of repo.runRecords(["ls-tree", "-r", "-z", "--full-tree", head], options)) {
+    const tab = record.indexOf(9);
+    const [mode = "", , oid = ""] = record.toString("latin1", 0, tab).split(" ");
+    if (isFile(mode) && isObjectId(oid)) yield { path: record.toString("latin1", tab + 1), oid, skip: false };
+  }
+}
+
+/**
+ * The files of HEAD that match the patterns of the sparse checkout, by an index of our own: git applies such patterns only
+ * while it writes files. In nested folders of cone mode this is too many rather than too few.
+ */
+async function* sparseHead(repo: Repository): AsyncGenerator<FileEntry> {
+  const head = await headTree(repo);
+  if (head === undefined) return;
   const index = join(repo.gitDir, `odb-index-${randomBytes(6).toString("hex")}`);
+  const env = { GIT_NO_LAZY_FETCH: "1", GIT_INDEX_FILE: index };
   try {
-    if (await isSparse(repo)) {
-      await repo.run(["read-tree", "-m", head], { env: { ...localOnly, GIT_INDEX_FILE: index } });
-      yield* indexBlobs(repo, index);
-    } else yield* treeBlobs(repo, head);
+    await repo.run(["read-tree", head], { env });
+    yield* indexEntries(repo, ["-c", "-i", `--exclude-from=${sparsePatterns(repo)}`], env);
   } finally {
     await rm(index, { force: true });
   }
 }
 
-async function* treeBlobs(repo: Repository, tree: ObjectId): AsyncGenerator<ObjectId> {
-  const options = { separator: "\0", env: localOnly } as const;
-  for await (const line of repo.runLines(["ls-tree", "-r", "-z", "--full-tree", tree], options)) {
-    const [mode = "", type, oid = ""] = line.split(/[ \t]/, 3);
-    if (type === "blob" && mode !== "" && isObjectId(oid)) yield oid;
-  }
+async function headTree(repo: Repository): Promise<ObjectId | undefined> {
+  const found = await repo.text(["rev-parse", "--quiet", "--verify", "HEAD^{tree}"], {
+    okStatus: [0, 1, 128],
+  });
+  return isObjectId(found) ? found : undefined;
+}
+
+/** Neither a folder nor a submodule (`160000`). */
+function isFile(mode: string): boolean {
+  return mode.startsWith("100") || mode === "120000";
 }
 
 async function isSparse(repo: Repository): Promise<boolean> {
   const set = (await readConfig(repo)).findLast(({ key }) => key === "core.sparsecheckout")?.value;
-  return set === "true" && existsSync(join(repo.gitDir, "info/sparse-checkout"));
+  return set === "true" && existsSync(sparsePatterns(repo));
+}
+
+function sparsePatterns(repo: Repository): string {
+  return join(repo.gitDir, "info/sparse-checkout");
 }
