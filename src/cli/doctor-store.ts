@@ -5,7 +5,7 @@ import { openBucket } from "../bucket/open.js";
 import { parseBucketUrl } from "../bucket/url.js";
 import { type OdbError, toOdbError } from "../errors.js";
 import { hexLength, parseObjectId } from "../object/id.js";
-import type { OdbConfig } from "../odb/config.js";
+import { bucketRemotes, parseRemoteAddress } from "../odb/promisor-remote.js";
 import { absoluteUrl } from "../odb/session.js";
 import { gitCredentials } from "../repo/credential.js";
 import { openStore } from "../store/open.js";
@@ -19,16 +19,40 @@ const CLOCK_ADVICE = 60_000;
 const once = { retry: false } as const;
 
 export async function* checkStores(patient: Patient): AsyncGenerator<Finding> {
+  for (const [remote, url] of bucketRemotes(patient.entries)) yield* checkRemote(remote, url, patient);
   for (const config of patient.odbs.values()) {
     if (config.urls.length === 0) {
       const message = `ODB ${config.name} has no URL`;
       yield { check: "store", state: "bad", message, fix: `git odb init ${config.name} <url>` };
     }
-    for (const url of config.urls) yield* checkStore(config, absoluteUrl(url, patient.repo), patient);
+    for (const url of config.urls) {
+      const again = `git odb deinit ${config.name} && git odb init ${config.name} <url>`;
+      const needsConditions = false;
+      yield* checkStore({ url: absoluteUrl(url, patient.repo), again, needsConditions }, patient);
+    }
   }
 }
 
-async function* checkStore(config: OdbConfig, url: string, patient: Patient): AsyncGenerator<Finding> {
+/** A remote that is a repository in a bucket: its refs are moved by conditional writes. */
+async function* checkRemote(remote: string, address: string, patient: Patient): AsyncGenerator<Finding> {
+  const parsed = parseRemoteAddress(address);
+  const url = "bucket" in parsed ? parsed.bucket : undefined;
+  const needsConditions = ![...patient.odbs.values()].some(({ unsafePush }) => unsafePush);
+  const again = `git remote set-url ${remote} odb::<url>`;
+  if (url !== undefined) yield* checkStore({ url, again, needsConditions }, patient);
+}
+
+/** A store to look at. */
+interface Place {
+  readonly url: string;
+  /** The command that gives another URL. */
+  readonly again: string;
+  /** Whether it is of no use without conditional writes. */
+  readonly needsConditions: boolean;
+}
+
+async function* checkStore(place: Place, patient: Patient): AsyncGenerator<Finding> {
+  const { url } = place;
   const { name } = parseBucketUrl(url);
   yield* checkClock(url, name, patient);
   try {
@@ -36,11 +60,11 @@ async function* checkStore(config: OdbConfig, url: string, patient: Patient): As
   } catch (error) {
     const failure = toOdbError(error);
     if (failure.code === "aborted") throw failure;
-    yield { check: "store", state: "bad", message: failure.message, fix: fixFor(failure, config, url) };
+    yield { check: "store", state: "bad", message: failure.message, fix: fixFor(failure, place) };
     return;
   }
   yield { check: "store", state: "ok", message: `${name} can be reached` };
-  if (parseBucketUrl(url).layout !== "list") yield await checkWrites(config, url, patient);
+  if (parseBucketUrl(url).layout !== "list") yield await checkWrites(place, patient);
 }
 
 /** Reads the store's settings, and asks for an object that no store has. */
@@ -53,7 +77,7 @@ async function reach(url: string, { repo, signal }: Patient): Promise<void> {
   }
 }
 
-function fixFor({ code }: OdbError, { name }: OdbConfig, url: string): string {
+function fixFor({ code }: OdbError, { url, again }: Place): string {
   const { kind } = parseBucketUrl(url);
   if (code === "denied" && kind === "s3")
     return "aws sts get-caller-identity, and set AWS_PROFILE to who may use the bucket";
@@ -63,11 +87,11 @@ function fixFor({ code }: OdbError, { name }: OdbConfig, url: string): string {
   }
   if (code === "denied") return `chmod the folder, or ask whose it is`;
   if (code === "unavailable") return "check the network and the URL, then: git odb doctor";
-  return `git odb deinit ${name} && git odb init ${name} <url>`;
+  return again;
 }
 
 /** Whether objects can be written here, and written only if nobody else did: serverless repositories need that. */
-async function checkWrites(config: OdbConfig, url: string, { repo, signal }: Patient): Promise<Finding> {
+async function checkWrites({ url, needsConditions }: Place, { repo, signal }: Patient): Promise<Finding> {
   const bucket = await openBucket(url, { ...once, credentials: gitCredentials(repo) });
   const check = "writes";
   try {
@@ -75,8 +99,8 @@ async function checkWrites(config: OdbConfig, url: string, { repo, signal }: Pat
       return { check, state: "ok", message: `${bucket.name} takes conditional writes` };
     }
     const message = `${bucket.name} does not honour conditional writes: good for big files, not for odb:: repositories`;
-    const fix = `use another service for repositories, or, if only you push: git config odb.${config.name}.unsafePush true`;
-    return { check, state: config.unsafePush ? "ok" : "advice", message, ...(!config.unsafePush && { fix }) };
+    if (!needsConditions) return { check, state: "ok", message };
+    return { check, state: "bad", message, fix: "push to a bucket of another service: git remote set-url" };
   } catch (error) {
     const { code, message } = toOdbError(error);
     if (code !== "denied" && code !== "unsupported") throw error;

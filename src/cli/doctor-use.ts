@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { bucketRemotes } from "../odb/promisor-remote.js";
 import { publishedRef, readPublished } from "../odb/published.js";
 import { readQueue } from "../odb/queue.js";
 import { stateDirectory } from "../odb/state.js";
@@ -14,12 +15,19 @@ export async function* checkUse(patient: Patient): AsyncGenerator<Finding> {
   yield* checkAttributes(patient);
   yield* checkQueues(patient);
   yield* checkPublished(patient);
-  if (patient.odbs.size > 0 && !patient.repo.bare) yield await checkHook(patient);
+  if (patient.odbs.size > 0 && !patient.repo.bare && !pushesToBuckets(patient))
+    yield await checkHook(patient);
   yield* checkExternal(patient);
 }
 
+/** A push to a repository in a bucket takes the big files along. */
+function pushesToBuckets({ entries }: Patient): boolean {
+  return bucketRemotes(entries).size > 0;
+}
+
 /** Paths that no configured ODB takes. */
-async function* checkAttributes({ repo, odbs }: Patient): AsyncGenerator<Finding> {
+async function* checkAttributes(patient: Patient): AsyncGenerator<Finding> {
+  const { repo, odbs } = patient;
   const check = "attributes";
   const lines: string[] = [];
   const unknown = new Map<string, number>();
@@ -27,6 +35,7 @@ async function* checkAttributes({ repo, odbs }: Patient): AsyncGenerator<Finding
     if (!odbs.has(odb)) unknown.set(odb, (unknown.get(odb) ?? 0) + 1);
   }
   for (const message of lines) yield { check, state: "bad", message };
+  if (pushesToBuckets(patient)) return;
   for (const [odb, count] of unknown) {
     const message = `.gitattributes gives ${count} paths to ODB ${JSON.stringify(odb)}, which is not configured`;
     yield { check, state: "bad", message, fix: `git odb init ${odb} <url>` };

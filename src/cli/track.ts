@@ -6,8 +6,9 @@ import { OdbError } from "../errors.js";
 import { editAttributesFile, trackedPatterns, trackPattern } from "../odb/attributes-file.js";
 import { readOdbConfig, requireOdbConfig } from "../odb/config.js";
 import { parseOdbName } from "../odb/name.js";
+import { bucketRemotes } from "../odb/promisor-remote.js";
 import { formatBytes } from "../progress.js";
-import { setConfig } from "../repo/config.js";
+import { readConfig, setConfig } from "../repo/config.js";
 import { openRepository } from "../repo/git.js";
 import type { Context, OutputOptions } from "./context.js";
 import { parseSizeOption } from "./size.js";
@@ -64,7 +65,8 @@ async function track(
     return text;
   });
   for (const line of news) context.note(line, options);
-  if (!(await readOdbConfig(repo)).has(name)) {
+  const entries = await readConfig(repo);
+  if (!(await readOdbConfig(repo, entries)).has(name) && bucketRemotes(entries).size === 0) {
     context.warn(`ODB ${name} is not configured in this repository: run "git odb init ${name} <url>"`);
   }
 }

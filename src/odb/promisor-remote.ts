@@ -128,6 +128,17 @@ export function isOdbRemote(remote: string): boolean {
   return remote.startsWith("odb-") && isOdbName(remote.slice("odb-".length));
 }
 
+/** The remotes that are repositories in buckets (`odb::<bucket-url>`), with their URLs: their big files need no ODB. */
+export function bucketRemotes(entries: readonly ConfigEntry[]): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const { key, value } of entries) {
+    const remote = /^remote\.(.*)\.url$/s.exec(key)?.[1];
+    if (remote === undefined || isOdbRemote(remote) || !/^odb:(?::|\/\/)/.test(value ?? "")) continue;
+    found.set(remote, value ?? "");
+  }
+  return found;
+}
+
 const PARTIAL_CLONE = "extensions.partialclone";
 
 /** Promisors of others that come before ours in the config. */

@@ -1,0 +1,139 @@
+/** The pages for users are true: a shell runs their commands as they stand, and git finds nothing wrong with the result. */
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { cliEnv } from "./support/cli.js";
+import { git, tempRepo, tryGit } from "./support/git.js";
+import { startS3 } from "./support/s3/index.js";
+import { tempDir } from "./support/temp.js";
+
+/** The `sh` blocks of a page, as one script. */
+function commandsOf(page: string): string {
+  const markdown = readFileSync(resolve(import.meta.dirname, "../docs", page), "utf8");
+  const blocks = [...markdown.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block);
+  expect(blocks.length).toBeGreaterThan(3);
+  return blocks.join("\n");
+}
+
+interface Run {
+  readonly home: string;
+  readonly output: string;
+}
+
+/** Runs a script as a user with an empty home; the first command that fails ends it, and the test. */
+async function follow(script: string, env: NodeJS.ProcessEnv = {}, home = tempDir("home")): Promise<Run> {
+  mkdirSync(join(home, "share"), { recursive: true });
+  const child = spawn("bash", ["-euxo", "pipefail", "-c", script], {
+    cwd: home,
+    env: cliEnv({ HOME: home, ...env }),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+    });
+  }
+  const [status] = await once(child, "close");
+  expect([status, status === 0 ? "" : output]).toEqual([0, ""]);
+  return { home, output };
+}
+
+/** Blobs that are not on this disk. */
+function missing(repo: string): number {
+  const env = { GIT_NO_LAZY_FETCH: "1" };
+  const lines = git(["rev-list", "--objects", "--missing=print", "--all"], { cwd: repo, env }).split("\n");
+  return lines.filter((line) => line.startsWith("?")).length;
+}
+
+function expectClean(...repos: string[]): void {
+  for (const cwd of repos)
+    expect(tryGit(["fsck"], { cwd, env: cliEnv() })).toMatchObject({ status: 0, stdout: "" });
+}
+
+describe("Big files without a server", () => {
+  const page = "big-files-without-a-server.md";
+
+  it("works in a folder", async () => {
+    const { home, output } = await follow(commandsOf(page));
+    const mine = join(home, "film");
+    const anns = join(home, "film-of-ann");
+    expectClean(mine, anns);
+    expect(git(["log", "--format=%s"], { cwd: mine })).toBe("Take 2\nFirst shot");
+    expect(missing(mine)).toBe(0);
+    expect(missing(anns)).toBeGreaterThanOrEqual(2);
+    expect(output).toMatch(/dropped \d+ blobs/);
+    expect(output).not.toMatch(/^BAD|^warning:/m);
+    const objects = join(home, "share/film/objects");
+    const big = readdirSync(objects, { recursive: true, encoding: "utf8" }).filter(
+      (name) => /^..\/[0-9a-f]{40}$/.test(name) && statSync(join(objects, name)).size === 3_000_000,
+    );
+    expect(big.length).toBe(2);
+  });
+
+  it("works in S3", async () => {
+    const s3 = await startS3();
+    const script = commandsOf(page).replace(/^place=.*$/m, `place='${s3.url("film")}'`);
+    expect(script).toContain(s3.url("film"));
+    const { home, output } = await follow(script, { ...s3.env });
+    expectClean(join(home, "film"));
+    expect(git(["log", "--format=%s"], { cwd: join(home, "film") })).toBe("Take 2\nFirst shot");
+    expect(output).not.toMatch(/^BAD|^warning:/m);
+    const requests = await s3.takeRequests();
+    expect(requests.length).toBeGreaterThan(10);
+    await s3.close();
+  });
+});
+
+describe("Big files beside your git host", () => {
+  it("works with a host that is an ordinary git server", async () => {
+    const home = tempDir("home");
+    git(["init", "-q", "--bare", "-b", "main", join(home, "host/game.git")]);
+    git(["config", "uploadpack.allowFilter", "true"], { cwd: join(home, "host/game.git") });
+    const { output } = await follow(commandsOf("big-files-beside-your-git-host.md"), {}, home);
+    const clone = join(home, "game-of-bob");
+    expectClean(join(home, "game"), clone, join(home, "host/game.git"));
+    expect(missing(join(home, "host/game.git"))).toBe(0);
+    expect(output).toMatch(/ODB media: 1 blob sent/);
+    expect(output).toMatch(/dropped 1 blob/);
+    expect(output).not.toMatch(/^BAD|^advice/m);
+    expect(missing(clone)).toBe(1);
+    expect(existsSync(join(clone, ".git/hooks/pre-push"))).toBe(true);
+  });
+});
+
+describe("A server without big blobs", () => {
+  it("works with a repository of one's own", async () => {
+    const home = tempDir("home");
+    const work = tempRepo();
+    const server = join(home, "game.git");
+    const store = join(home, "store");
+    writeFileSync(join(work, ".gitattributes"), "*.psd odb=media\n");
+    for (const n of [1, 2, 3]) {
+      writeFileSync(join(work, "poster.psd"), Buffer.alloc(200_000, `take ${n} `));
+      writeFileSync(join(work, `notes${n}.txt`), `${n}\n`);
+      git(["add", "-A"], { cwd: work });
+      git(["commit", "-qm", `${n}`], { cwd: work });
+    }
+    git(["clone", "-q", "--bare", work, server]);
+    git(["remote", "add", "origin", server], { cwd: work });
+    const env = cliEnv();
+    expect(tryGit(["odb", "init", "-q", "media", store], { cwd: work, env }).status).toBe(0);
+    const names = { server, store, work, clone: join(home, "clone") };
+    const { output } = await follow(commandsOf("server.md"), names, home);
+    expect(output).toMatch(/dropped 3 blobs/);
+    expect(output).not.toMatch(/^BAD|^advice/m);
+    expect(missing(server)).toBe(3);
+    // The checkout needed one of them, and nothing else was left out.
+    expect(missing(names.clone)).toBe(2);
+    expectClean(server, work, names.clone, `${names.clone}.2`);
+    git(["gc", "-q", "--prune=now"], { cwd: server });
+    expect(missing(server)).toBe(3);
+    const promise = tryGit(["push", "origin", "+HEAD:refs/odbs-promise/media"], { cwd: names.clone, env });
+    expect(promise.status).not.toBe(0);
+    expect(promise.stderr).toMatch(/is written by this server alone/);
+  });
+});
