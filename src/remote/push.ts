@@ -73,6 +73,8 @@ export async function push(
     await freshen(bucket, relied, call);
     const table = await moved(repo, snapshot.table, changes);
     if ((await replaceRefs(bucket, snapshot, table, isSafe, call)).written) {
+      if (await isGone(bucket, relied, call))
+        await bringObjects(target, listed, first.changes, options, call);
       await publish(target, call);
       return results;
     }
@@ -169,6 +171,12 @@ async function bringObjects(
   const promisor = packs.some((pack) => pack.promisor);
   const upload = { ...target, settings, promisor, progress: options.progress };
   return await uploadObjects(upload, objects);
+}
+
+/** A collection may have removed a key between our last look and the new refs: then all is brought once more. */
+async function isGone(bucket: Bucket, relied: readonly string[], call: CallOptions): Promise<boolean> {
+  for (const key of relied) if ((await bucket.head(key, call)) === undefined) return true;
+  return false;
 }
 
 /** The table after the push. HEAD is chosen when it names nothing that is there. */
