@@ -42,8 +42,9 @@ export function mirrorDisplay(
 }
 
 function summary(event: MirrorEvent & { event: "done" }): string {
-  const { source, target, changed, refs, objects, bytes } = event;
-  const what = changed ? `${refs} refs, ${objects} objects, ${formatBytes(bytes)}` : "up to date";
+  const { source, target, changed, refs, objects, bytes, lfs } = event;
+  const more = lfs.copied === 0 ? "" : `, ${lfs.copied} LFS objects, ${formatBytes(lfs.bytes)}`;
+  const what = changed ? `${refs} refs, ${objects} objects, ${formatBytes(bytes)}${more}` : "up to date";
   return `${source} -> ${target}: ${what}\n`;
 }
 
@@ -66,6 +67,7 @@ function phases(options: OutputOptions, context: Context): Bars {
       if (event.event === "receive") to("Receiving objects").add(0, event.bytes);
       if (event.event === "objects") to("Receiving objects").add(event.count);
       if (event.event === "send") to("Writing objects").add(0, event.bytes);
+      if (event.event === "lfs") to("Copying LFS objects").add(1, event.bytes);
     },
     end: () => current?.progress.finish(),
   };
@@ -76,7 +78,7 @@ function overall(total: number, options: OutputOptions, context: Context): Bars 
   const progress = context.progress("Mirroring", total, options);
   return {
     show(event) {
-      if (event.event === "send") progress.add(0, event.bytes);
+      if (event.event === "send" || event.event === "lfs") progress.add(0, event.bytes);
       if (event.event === "done" || event.event === "failed") progress.add(1);
     },
     end: () => progress.finish(),
@@ -104,6 +106,7 @@ function counter() {
         case "receive":
           return progress(event.source, (sums) => (sums.received += event.bytes));
         case "send":
+        case "lfs":
           return progress(event.source, (sums) => (sums.sent += event.bytes));
         case "objects":
           return progress(event.source, (sums) => (sums.objects += event.count));

@@ -15,6 +15,8 @@ interface Options extends OutputOptions {
   readonly target: string[];
   readonly layout: MirrorLayout;
   readonly stream?: boolean;
+  readonly lfs: boolean;
+  readonly lfsUrl?: string;
   readonly refs: string[];
   readonly force?: boolean;
   readonly allowEmpty?: boolean;
@@ -34,6 +36,8 @@ export function define(command: Command, context: Context): void {
     )
     .option("--layout <layout>", "packs, or loose: a key for each object", parseLayout, "packs")
     .option("--stream", "use no temporary disk: the pack is indexed in the bucket")
+    .option("--lfs-url <url>", "the LFS server, if it is not where git-lfs looks for it")
+    .option("--no-lfs", "copy no LFS objects")
     .addOption(
       new Option("--refs <pattern>", "only refs like this one; may be repeated")
         .argParser(gather)
@@ -57,6 +61,10 @@ async function run(options: Options, context: Context): Promise<void> {
     onEvent: (event: MirrorEvent) => display.show(event),
   });
   await display.end();
+  for (const { source, lfs } of report.done) {
+    if (lfs.missing > 0)
+      context.warn(`${source}: ${lfs.missing} LFS objects are in no LFS server that is known`);
+  }
   for (const { source, target, error } of report.failed) context.error(describe(source, target, error));
   if (report.failed.length > 0) process.exitCode = 1;
 }
@@ -86,6 +94,7 @@ function mirrorOptions(options: Options): MirrorOptions {
   return {
     layout,
     stream,
+    ...(options.lfs ? options.lfsUrl !== undefined && { lfs: options.lfsUrl } : { lfs: false as const }),
     refs,
     force,
     allowEmpty,

@@ -2,7 +2,7 @@
 
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import type { Bucket } from "../bucket/bucket.js";
 import { openBucket } from "../bucket/open.js";
 import { OdbError, toOdbError } from "../errors.js";
@@ -17,6 +17,7 @@ export interface ServeVerbOptions {
   readonly tokenFile?: string;
   readonly basicFile?: string;
   readonly hostName?: string[];
+  readonly baseUrl?: string;
   readonly readOnly?: boolean;
   readonly allowDelete?: boolean;
   readonly tlsKey?: string;
@@ -26,6 +27,11 @@ export interface ServeVerbOptions {
 
 export function define(command: Command, context: Context): void {
   addServerOptions(command.argument("<url>", "the bucket: a path, file:// or s3:// URL"))
+    .option(
+      "--base-url <url>",
+      "by which clients reach this server, for the links to LFS objects",
+      parseBaseUrl,
+    )
     .option("--read-only", "refuse whatever changes the bucket")
     .option("--allow-delete", "let clients delete; needs credentials")
     .action((url: string, options: ServeVerbOptions) => serve(url, options, context));
@@ -68,6 +74,7 @@ export async function serve(
       port: parsePort(options.port),
       credentials,
       hostNames: hostName,
+      ...(options.baseUrl !== undefined && { baseUrl: options.baseUrl }),
       readOnly,
       allowDelete,
       ...(tls && { tls }),
@@ -111,4 +118,9 @@ async function readOptionFile(file: string): Promise<Buffer> {
 
 function formatLog({ remote, method, target, status, milliseconds, error }: RequestLog): string {
   return `${remote} ${method} ${target} ${status || "-"} ${milliseconds} ms${error ? ` (${error.message})` : ""}`;
+}
+
+function parseBaseUrl(text: string): string {
+  if (URL.canParse(text) && /^https?:\/\/[^@]+$/.test(text)) return text;
+  throw new InvalidArgumentError("Expected an http:// or https:// URL without a user name.");
 }

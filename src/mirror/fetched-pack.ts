@@ -9,6 +9,7 @@ import { isObjectId, type ObjectId } from "../object/id.js";
 import { type PackIndex, parseIndex } from "../pack/idx.js";
 import { infosOf, smallObjects } from "../repo/cat-file.js";
 import type { KnownObjects } from "./known.js";
+import { type LfsObject, POINTER_LIMIT, parsePointer } from "./lfs-pointer.js";
 import { type LinkingType, linksOf, OpenLinks } from "./links.js";
 import { type ScratchRepository, scratchRepository } from "./scratch.js";
 
@@ -22,6 +23,8 @@ export interface FetchedPack extends AsyncDisposable {
   /** The temporary repository that holds it, and nothing else. */
   readonly repo: ScratchRepository;
   oids(): AsyncIterable<ObjectId>;
+  /** The LFS objects that its blobs point to: looks at every small blob. */
+  pointers(): Promise<LfsObject[]>;
 }
 
 /** What has to be true of a pack. */
@@ -66,6 +69,7 @@ export async function fetchPack(content: Content, demand: PackDemand): Promise<F
       async *oids() {
         for await (const { oid } of indexed.index.entries()) yield oid;
       },
+      pointers: () => findPointers(repo, indexed.index),
       [Symbol.asyncDispose]: () => repo[Symbol.asyncDispose](),
     };
   } catch (error) {
@@ -124,6 +128,22 @@ async function gatherLinks(
       if (!inside.has(link)) links.add(link, `${type} ${oid}`);
     }
   }
+}
+
+async function findPointers(repo: ScratchRepository, index: PackIndex): Promise<LfsObject[]> {
+  const small: ObjectId[] = [];
+  async function* oids() {
+    for await (const { oid } of index.entries()) yield oid;
+  }
+  for await (const info of infosOf(repo, oids())) {
+    if (info?.type === "blob" && info.size < POINTER_LIMIT) small.push(info.oid);
+  }
+  const found = new Map<string, LfsObject>();
+  for await (const object of smallObjects(repo, small, POINTER_LIMIT)) {
+    const pointer = object && parsePointer(object.content);
+    if (pointer !== undefined) found.set(pointer.oid, pointer);
+  }
+  return [...found.values()];
 }
 
 const CHUNK = 1 << 20;

@@ -7,6 +7,9 @@ import type { ObjectId } from "../object/id.js";
 import { cleanUp, isDue, type Kept, since } from "./cleanup.js";
 import { type FetchedPack, fetchPack, type PackDemand } from "./fetched-pack.js";
 import { knownObjects } from "./known.js";
+import { copyLfsObjects } from "./lfs.js";
+import { lfsClient, lfsUrlOf } from "./lfs-client.js";
+import type { LfsObject } from "./lfs-pointer.js";
 import { putLooseObjects } from "./loose.js";
 import type { MirrorDone, MirrorEvent, MirrorOptions } from "./options.js";
 import { changePacks, publishRefs, swap } from "./publish.js";
@@ -53,7 +56,7 @@ export async function mirrorOne(source: Source, bucket: Bucket, options: MirrorO
   const done = { source: source.name, target: bucket.name, refs: table.refs.length };
   await checkTarget(run);
   if (isCurrent(target, table) && !isFull && !isCleanupDue(run)) {
-    return { ...done, changed: false, objects: 0, bytes: 0 };
+    return { ...done, changed: false, objects: 0, bytes: 0, lfs: noLfs };
   }
   if (!(await bucket.conditionalWrites(call))) {
     throw new OdbError(
@@ -61,12 +64,12 @@ export async function mirrorOne(source: Source, bucket: Bucket, options: MirrorO
       `${bucket.name} has no conditional writes: two runs at once could damage a mirror in it`,
     );
   }
-  const { objects, bytes } = await update(run);
-  return { ...done, changed: true, objects, bytes };
+  const { objects, bytes, lfs } = await update(run);
+  return { ...done, changed: true, objects, bytes, lfs };
 }
 
 /** Claims the target, copies, publishes, tidies: in this order, and each step may be the last. */
-async function update(run: Run): Promise<{ objects: number; bytes: number }> {
+async function update(run: Run): Promise<Copied> {
   const record = await claim(run);
   const infoRefs = formatInfoRefs(run.table.refs);
   const copied = await copyObjects(run);
@@ -149,7 +152,11 @@ interface Copied {
   readonly bytes: number;
   /** Packs that this run has made needless. */
   readonly superseded: readonly string[];
+  readonly lfs: MirrorDone["lfs"];
 }
+
+const noLfs: MirrorDone["lfs"] = { copied: 0, bytes: 0, missing: 0 };
+const nothing: Copied = { objects: 0, bytes: 0, superseded: [], lfs: noLfs };
 
 async function copyObjects(run: Run): Promise<Copied> {
   const { source, target, table, isFull, layout, bucket, call } = run;
@@ -159,7 +166,7 @@ async function copyObjects(run: Run): Promise<Copied> {
   const wants = new Set([...tipsOf(table)].filter((oid) => !had.has(oid)));
   if (wants.size === 0) {
     if (layout === "packs") await changePacks(bucket, (names) => names, call);
-    return { objects: 0, bytes: 0, superseded: [] };
+    return nothing;
   }
   const known = had.size === 0 ? undefined : knownObjects(bucket, target.packs, layout, call);
   const pack = received(run, source.fetch(wants, had));
@@ -170,16 +177,19 @@ async function copyObjects(run: Run): Promise<Copied> {
   run.tell({ event: "objects", source: source.name, count: fetched.count });
   if (layout === "loose") {
     const count = (bytes: number) => run.tell({ event: "send", source: source.name, bytes });
-    return { ...(await putLooseObjects(bucket, fetched, count, call)), superseded: [] };
+    const put = await putLooseObjects(bucket, fetched, count, call);
+    return { ...put, superseded: [], lfs: await copyLfs(run, await fetched.pointers()) };
   }
   return await putPack(run, fetched);
 }
 
-async function putPack(run: Run, { name, pack, index, count }: FetchedPack): Promise<Copied> {
-  if (count === 0) return { objects: 0, bytes: 0, superseded: [] };
+async function putPack(run: Run, fetched: FetchedPack): Promise<Copied> {
+  const { name, pack, index, count } = fetched;
+  if (count === 0) return nothing;
   await run.bucket.write(`objects/pack/${name}.pack`, sent(run, pack), run.call);
   await run.bucket.write(`objects/pack/${name}.idx`, sent(run, index), run.call);
-  return { objects: count, bytes: pack.size + index.size, superseded: await listPack(run, name) };
+  const lfs = await copyLfs(run, await fetched.pointers());
+  return { objects: count, bytes: pack.size + index.size, superseded: await listPack(run, name), lfs };
 }
 
 /** The pack is in the bucket when its index is known: it only has to get its own key. */
@@ -189,12 +199,25 @@ async function putStreamed(run: Run, content: Content, demand: PackDemand): Prom
   const { name, key, index, count, size } = streamed;
   run.tell({ event: "objects", source: source.name, count });
   run.tell({ event: "send", source: source.name, bytes: size });
-  if (count === 0) return { objects: 0, bytes: 0, superseded: [] };
+  if (count === 0) return nothing;
   if (!(await bucket.copy(key, `objects/pack/${name}.pack`, call))) {
     throw new OdbError("unavailable", `${bucket.name}/${key} was removed while it was needed: run it again`);
   }
   await bucket.write(`objects/pack/${name}.idx`, sent(run, sourceOf(index)), call);
-  return { objects: count, bytes: size + index.length, superseded: await listPack(run, name) };
+  const lfs = await copyLfs(run, streamed.pointers);
+  return { objects: count, bytes: size + index.length, superseded: await listPack(run, name), lfs };
+}
+
+/** LFS objects come before the refs that need them, as all objects do. */
+async function copyLfs(run: Run, pointers: readonly LfsObject[]): Promise<MirrorDone["lfs"]> {
+  const { options, source, bucket, call, tell } = run;
+  if (pointers.length === 0 || options.lfs === false) return noLfs;
+  const url = options.lfs ?? lfsUrlOf(source.url);
+  if (url === undefined) return { ...noLfs, missing: pointers.length };
+  using client = lfsClient(url, options.credentials);
+  const onBytes = (bytes: number) => tell({ event: "lfs", source: source.name, bytes });
+  const { copied, bytes, missing } = await copyLfsObjects(client, bucket, pointers, onBytes, call);
+  return { copied, bytes, missing: missing.length };
 }
 
 /** Adds a pack to the table. @returns the packs that it makes needless */

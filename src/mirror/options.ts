@@ -19,6 +19,10 @@ export interface MirrorOptions {
   readonly layout?: MirrorLayout;
   /** Use no temporary disk: the pack goes straight to the bucket, and is indexed there. For layout `packs`. */
   readonly stream?: boolean;
+  /**
+   * The LFS server; default: that of a source behind http(s), as git-lfs finds it. `false`: LFS objects are not copied.
+   */
+  readonly lfs?: string | false;
   /** Only refs that match one of these patterns (`refs/heads/*`, `main`, `v1.*`). Default: all. */
   readonly refs?: readonly string[];
   /** Copy all of it, over whatever is in the target. */
@@ -52,6 +56,8 @@ export interface MirrorDone {
   /** Objects copied, and the bytes that they took. */
   readonly objects: number;
   readonly bytes: number;
+  /** LFS objects copied, their bytes, and how many could not be had: the server has none of them, or there is none. */
+  readonly lfs: { readonly copied: number; readonly bytes: number; readonly missing: number };
 }
 
 /** A repository that could not be. */
@@ -71,6 +77,7 @@ export interface MirrorReport {
 export type MirrorEvent =
   | { readonly event: "start"; readonly source: string; readonly target: string }
   | { readonly event: "receive" | "send"; readonly source: string; readonly bytes: number }
+  | { readonly event: "lfs"; readonly source: string; readonly bytes: number }
   | { readonly event: "objects"; readonly source: string; readonly count: number }
   | ({ readonly event: "done" } & MirrorDone)
   | ({ readonly event: "failed" } & MirrorFailed);

@@ -20,6 +20,8 @@ import { advertisement } from "./source-v0.js";
 export interface Source extends Disposable {
   /** Without a password. */
   readonly name: string;
+  /** As it was given: it may hold a password. */
+  readonly url: string;
   readonly hash: HashAlgorithm;
   readonly table: RefTable;
   /**
@@ -43,6 +45,7 @@ export async function openSource(url: string, options: { signal?: AbortSignal } 
     const dialogue = await begin(packets, connection, name);
     return {
       name,
+      url,
       hash: dialogue.hash,
       table: dialogue.table,
       async *fetch(wants, haves) {

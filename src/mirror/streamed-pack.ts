@@ -7,11 +7,12 @@ import type { Content } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
 import { formatIndex } from "../pack/idx-write.js";
 import { resolveIndex } from "../pack/index-builder.js";
-import { type LinkingObserver, type ScannedPack, scanPack } from "../pack/scan.js";
+import { type ObjectObserver, type ScannedPack, scanPack } from "../pack/scan.js";
 import { spoolInBucket } from "./bucket-spool.js";
 import { temporaryPrefix } from "./cleanup.js";
 import type { PackDemand } from "./fetched-pack.js";
 import { keptAlive } from "./keep-alive.js";
+import { type LfsObject, parsePointer } from "./lfs-pointer.js";
 import { linksOf, OpenLinks } from "./links.js";
 
 /** A pack that lies, complete and checked, under a temporary key. */
@@ -23,6 +24,8 @@ export interface StreamedPack extends AsyncDisposable {
   /** The pack's temporary key: to be copied to its own. Disposal removes it. */
   readonly key: string;
   readonly index: Buffer;
+  /** The LFS objects that its blobs point to. */
+  readonly pointers: readonly LfsObject[];
 }
 
 /** Memory for the bases of deltas, in bytes; half of what is bounded, the other half being parts on their way. */
@@ -43,12 +46,16 @@ export async function streamPack(
   const id = `${temporaryPrefix}${randomUUID()}`;
   const key = `${id}/pack`;
   const links = new OpenLinks();
-  const onLinking: LinkingObserver = (type, oid, bytes) => {
+  const pointers = new Map<string, LfsObject>();
+  const onObject: ObjectObserver = (type, oid, bytes) => {
+    const pointer = type === "blob" ? parsePointer(bytes) : undefined;
+    if (pointer !== undefined) pointers.set(pointer.oid, pointer);
+    if (type === "blob") return;
     for (const link of linksOf(type, bytes, demand.hash, oid)) links.add(link, `${type} ${oid}`);
   };
   const remove = () => bucket.remove([key], call);
   try {
-    const { scanned, size } = await sendAndScan(content, bucket, key, demand, call, onLinking);
+    const { scanned, size } = await sendAndScan(content, bucket, key, demand, call, onObject);
     let bases = 0;
     const { entries } = await resolveIndex(
       scanned,
@@ -60,7 +67,7 @@ export async function streamPack(
       },
       {
         memory: BASES,
-        onLinking,
+        onObject,
         setAside: (base) => spoolInBucket(bucket, `${id}/base-${bases++}`, base, call),
       },
     );
@@ -69,7 +76,15 @@ export async function streamPack(
     await links.check((oid) => inside.has(oid), demand.known ?? nothing, demand.what);
     const index = formatIndex(unique(entries), scanned.checksum, demand.hash);
     const name = `pack-${scanned.checksum}`;
-    return { name, count: entries.length, size, key, index, [Symbol.asyncDispose]: remove };
+    return {
+      name,
+      count: entries.length,
+      size,
+      key,
+      index,
+      pointers: [...pointers.values()],
+      [Symbol.asyncDispose]: remove,
+    };
   } catch (error) {
     // The failure is what counts; what cannot be removed now goes a grace period later.
     await remove().catch(() => {});
@@ -91,7 +106,7 @@ async function sendAndScan(
   key: string,
   { hash, what }: PackDemand,
   call: CallOptions,
-  onLinking: LinkingObserver,
+  onObject: ObjectObserver,
 ): Promise<{ scanned: ScannedPack; size: number }> {
   if (bucket.writeStream === undefined) {
     throw new OdbError(
@@ -100,7 +115,7 @@ async function sendAndScan(
     );
   }
   const hand = handover();
-  const scanning = scanPack(hand.content, hash, what, undefined, onLinking);
+  const scanning = scanPack(hand.content, hash, what, undefined, onObject);
   // Its failure ends the upload through the handover; it is awaited below.
   scanning.catch((error: unknown) => hand.fail(error));
   const size = await bucket.writeStream(key, passed(keptAlive(content), hand, scanning), call);

@@ -8,7 +8,7 @@ import { type Spooled, spool, spooledInMemory } from "../object/spool.js";
 import { applyDelta } from "./delta.js";
 import type { IndexEntry } from "./idx.js";
 import { openData, type PackAccess, readPacked } from "./resolve.js";
-import { hashContent, type LinkingObserver, type ScannedEntry, type ScannedPack } from "./scan.js";
+import { hashContent, type ObjectObserver, type ScannedEntry, type ScannedPack } from "./scan.js";
 
 /** Options of {@link resolveIndex}. */
 export interface ResolveOptions {
@@ -18,7 +18,7 @@ export interface ResolveOptions {
   readonly memory?: number;
   /** Takes what exceeds the memory, in place of a temporary file. */
   readonly setAside?: (content: Content) => Promise<Spooled>;
-  readonly onLinking?: LinkingObserver;
+  readonly onObject?: ObjectObserver;
 }
 
 /** An index, and the objects outside of the pack that its deltas stand on: any makes it a thin pack. */
@@ -172,7 +172,7 @@ class Resolver {
 
   async #hashOver(data: Spooled, delta: ScannedEntry, type: ObjectType): Promise<ObjectId> {
     const { size, content } = await this.#applied(data, delta);
-    return await hashContent(type, size, content, this.#pack.hash, this.#options.onLinking);
+    return await hashContent(type, size, content, this.#pack.hash, this.#options.onObject);
   }
 
   async #applied(data: Spooled, { offset, delta }: ScannedEntry) {

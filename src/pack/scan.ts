@@ -29,13 +29,17 @@ export interface ScannedPack {
 const KEPT_DELTA = 64 * 1024;
 
 /**
- * Sees every object that can refer to others, whole, once its id is known: for whoever checks that nothing is missing.
- * Those that are no deltas come from {@link scanPack}, the others from {@link resolveIndex}.
+ * Sees every commit, tree and tag, and every blob of at most {@link SMALL_BLOB} bytes, whole, once its id is known: for
+ * whoever checks that nothing is missing. Those that are no deltas come from {@link scanPack}, the others from
+ * {@link resolveIndex}.
  */
-export type LinkingObserver = (type: "commit" | "tree" | "tag", oid: ObjectId, content: Buffer) => void;
+export type ObjectObserver = (type: ObjectType, oid: ObjectId, content: Buffer) => void;
+
+/** Blobs up to this size, in bytes, are observed: the pointers of git-lfs among them. */
+export const SMALL_BLOB = 1024;
 
 /** A tree or commit is held in memory for its observer: git itself could not work with larger ones. */
-const LINKING_LIMIT = 256 * 1024 * 1024;
+const OBSERVED_LIMIT = 256 * 1024 * 1024;
 
 /** What a Buffer costs beside its bytes. */
 const DELTA_OVERHEAD = 256;
@@ -52,7 +56,7 @@ export async function scanPack(
   hash: HashAlgorithm,
   what: string,
   deltaMemory = 32 * 1024 * 1024,
-  onLinking?: LinkingObserver,
+  onObject?: ObjectObserver,
 ): Promise<ScannedPack> {
   const pack = await readPack(content, hash, what);
   const entries: Writable<ScannedEntry>[] = [];
@@ -71,7 +75,7 @@ export async function scanPack(
     if (baseOffset !== undefined) note.baseOffset = baseOffset;
     if (baseId !== undefined) note.baseId = baseId;
     if (type !== "ofs-delta" && type !== "ref-delta") {
-      note.oid = await hashContent(type, size, entry.content, hash, onLinking);
+      note.oid = await hashContent(type, size, entry.content, hash, onObject);
     } else if (size <= KEPT_DELTA && size + DELTA_OVERHEAD <= room) {
       room -= size + DELTA_OVERHEAD;
       note.delta = await gather(entry.content);
@@ -90,13 +94,13 @@ export async function hashContent(
   size: number,
   content: Content,
   hash: HashAlgorithm,
-  onLinking?: LinkingObserver,
+  onObject?: ObjectObserver,
 ): Promise<ObjectId> {
   const digest = objectHash(hash, type, size);
-  if (onLinking !== undefined && type !== "blob") {
-    const whole = await collect(content, LINKING_LIMIT);
+  if (onObject !== undefined && (type !== "blob" || size <= SMALL_BLOB)) {
+    const whole = await collect(content, OBSERVED_LIMIT);
     const oid = parseObjectId(digest.update(whole).digest("hex"));
-    onLinking(type, oid, whole);
+    onObject(type, oid, whole);
     return oid;
   }
   for await (const chunk of content) digest.update(chunk);

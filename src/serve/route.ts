@@ -9,6 +9,7 @@ import { type Answer, methodNotAllowed, parsing, textAnswer } from "./answer.js"
 import { listKeys, readKey } from "./bucket-read.js";
 import { copyKey, removeKey, writeKey } from "./bucket-write.js";
 import type { Exchange } from "./exchange.js";
+import { isLfsBatch, lfsBatch } from "./lfs.js";
 import { listOrGet, removeObject, upload } from "./object-dialect.js";
 
 /** What is served, and what of it may be changed. */
@@ -20,6 +21,8 @@ export interface Served {
   readonly allowDelete: boolean;
   /** Of one body, in bytes. */
   readonly maxSize: number;
+  /** By which clients reach the bucket, for links in answers; known once the server listens. */
+  baseUrl(): string;
 }
 
 /** A store that is opened at the first request for an object. */
@@ -37,6 +40,9 @@ export async function route(served: Served, exchange: Exchange): Promise<Answer>
   const { path, query } = exchange.target;
   if (path === "/list/") return routeList(served, exchange);
   if (path === "/upload/") return routeUpload(served, exchange);
+  if (isLfsBatch(path) && exchange.request.method === "POST") {
+    return lfsBatch(served.bucket, served.baseUrl(), exchange);
+  }
   if (path === "/" || (path.endsWith("/") && (query.has("list") || query.has("copy")))) {
     const folder = parsing(() => folderOf(path));
     return "refusal" in folder ? folder.refusal : routeFolder(served, folder.value, exchange);

@@ -26,6 +26,8 @@ export interface ServeOptions extends AccessOptions {
   readonly port?: number;
   /** Certificate chain and private key in PEM: https instead of http. */
   readonly tls?: { readonly key: string | Buffer; readonly cert: string | Buffer };
+  /** By which clients reach this server, for the links of LFS answers. Default: where it listens. */
+  readonly baseUrl?: string;
   /** Refuse whatever changes the bucket. */
   readonly readOnly?: boolean;
   /** Let clients delete; needs `credentials`. */
@@ -80,6 +82,7 @@ export async function serveBucket(bucket: Bucket, options: ServeOptions = {}): P
     objects: lazyStore(bucket),
     readOnly: options.readOnly ?? false,
     allowDelete: options.allowDelete ?? false,
+    baseUrl: () => options.baseUrl ?? urlOf(server, host, options),
     maxSize: options.maxSize ?? Number.MAX_SAFE_INTEGER,
   };
   const listener = createListener(options, (exchange) => guard(exchange.request) ?? route(served, exchange));
