@@ -217,6 +217,21 @@ describe("conformance", () => {
     ]);
   });
 
+  it("runs a helper in the repository that configures it, or says that it did not", () => {
+    const repo = tempRepo();
+    git(["config", "odb.big.url", tempDir("store")], { cwd: repo });
+    const helper = `'${process.execPath}' '${bin("git-odb-helper-file")}' --name big`;
+    const args = ["conformance", "helper", helper, "--only", "put-twice", "sha256"];
+    const here = gitOdb([...args, "--repository", "."], { cwd: repo });
+    expect(here.stdout).toMatch(/^ok {3}put-twice\nskip sha256 \(the repository given has sha1 ids\)\n/m);
+    expect(here).toMatchObject({ status: 0, stderr: "" });
+    const elsewhere = gitOdb(args, { cwd: repo });
+    expect(elsewhere.status).toBe(1);
+    expect(elsewhere.stderr).toMatch(
+      /^warning: the helper ran in a scratch repository.*--repository \. runs it here\n$/,
+    );
+  });
+
   it("says with a failed case what the helper said, as of a store that is not there", () => {
     const helper = `'${process.execPath}' '${bin("git-odb-helper-file")}' --name magic '${tempDir()}/none'`;
     const { status, stdout } = gitOdb(["conformance", "helper", helper, "--only", "put-twice"]);

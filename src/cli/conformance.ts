@@ -13,6 +13,7 @@ import {
 } from "../conformance/index.js";
 import { OdbError } from "../errors.js";
 import { parseObjectId } from "../object/id.js";
+import { readOdbConfig } from "../odb/config.js";
 import { openRepository } from "../repo/git.js";
 import { runStoreConformance } from "./conformance-store.js";
 import type { Context } from "./context.js";
@@ -79,6 +80,17 @@ async function testHelper(line: string, options: HelperOptions, context: Context
     ...(only && { only }),
   });
   await show.end(report);
+  if (report.failed > 0 && cwd === undefined) await explainScratch(line, context);
+}
+
+/** A helper that reads its configuration in a repository finds none in the scratch one. */
+async function explainScratch(line: string, context: Context): Promise<void> {
+  const repo = await openRepository().catch(() => undefined);
+  const name = /--name[= ]+([A-Za-z0-9_-]+)/.exec(line)?.[1];
+  if (repo === undefined || name === undefined || !(await readOdbConfig(repo)).has(name)) return;
+  context.warn(
+    `the helper ran in a scratch repository, where ODB "${name}" of ${repo.name} is not configured: --repository . runs it here`,
+  );
 }
 
 async function testStore(
