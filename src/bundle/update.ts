@@ -51,13 +51,7 @@ export async function updateBundles(
   options: UpdateOptions,
 ): Promise<UpdateResult> {
   await checkSource(repo);
-  await bucket.create?.(call(options));
-  if (!(await bucket.conditionalWrites(call(options)))) {
-    throw new OdbError(
-      "unsupported",
-      `${bucket.name} has no conditional writes: two updates at once could lose a table`,
-    );
-  }
+  if (options.start !== "update") await bucket.create?.(call(options));
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const done = await tryUpdate({ repo, bucket, options });
     if (done) return done;
@@ -84,11 +78,13 @@ async function tryUpdate(works: Works): Promise<UpdateResult | undefined> {
   const refs = await bundledRefs(repo);
   if (refs.size === 0)
     throw new OdbError("config", `${repo.name} has no branch or tag yet: nothing to bundle`);
+  await checkConditional(bucket, options);
   const old = options.start === "replace" ? [] : (found?.links ?? []);
   const grown = await carryOn(works, old, refs);
   const links = await shortened(works, grown, refs);
   const baseUrl =
     options.baseUrl === undefined ? (found?.baseUrl ?? "") : withFolder(options.baseUrl, filter);
+  if (baseUrl === "") throw new OdbError("config", `${bucket.name}: its table is empty: say --base-url`);
   const entries = entriesOf(links, baseUrl, filter);
   const isNews =
     !found || !formatTable(entries).equals(formatTable(entriesOf(found.links, found.baseUrl, filter)));
@@ -123,6 +119,12 @@ async function readStart(bucket: Bucket, options: UpdateOptions): Promise<Chain 
     throw new OdbError("config", `${where} is not there: begin with git odb bundle create`);
   }
   return found;
+}
+
+async function checkConditional(bucket: Bucket, options: UpdateOptions): Promise<void> {
+  if (await bucket.conditionalWrites(call(options))) return;
+  const why = "two updates at once could lose a table";
+  throw new OdbError("unsupported", `${bucket.name} has no conditional writes: ${why}`);
 }
 
 function checkHash(found: Chain | undefined, repo: Repository, bucket: Bucket): void {
