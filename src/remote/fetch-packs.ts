@@ -194,7 +194,16 @@ async function isConnected(
   promisor: boolean,
 ): Promise<boolean> {
   const filter = promisor ? ["--filter=blob:none"] : [];
-  const args = ["rev-list", "--objects", "--missing=print", ...filter, "--stdin", "--not", "--all"];
+  const args = [
+    "rev-list",
+    "--objects",
+    "--no-object-names",
+    "--missing=print",
+    ...filter,
+    "--stdin",
+    "--not",
+    "--all",
+  ];
   const options = {
     input: wants.map((oid) => `${oid}\n`).join(""),
     okStatus: [0, 128],

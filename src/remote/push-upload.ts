@@ -10,13 +10,11 @@ import { isObjectId, type ObjectId } from "../object/id.js";
 import type { Progress } from "../progress.js";
 import { openCatFile } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
-import { looseKey } from "../store/loose-layout.js";
-import { rawKey } from "../store/raw-layout.js";
 import type { BucketSettings } from "../store/settings.js";
 import { putContent } from "../store/stage.js";
 import type { ObjectStore } from "../store/store.js";
 import type { NewObjects } from "./push-objects.js";
-import { openObjects, packKey } from "./repository.js";
+import { objectKey, openObjects, packKey } from "./repository.js";
 
 /** Where a push goes and how it is shown. */
 export interface Upload {
@@ -39,7 +37,8 @@ const PARALLEL = 4;
  * Uploads everything; durable in the bucket when it resolves.
  *
  * @returns keys that were there before and that the new refs will need
- * @throws OdbError integrity, when an object is neither here nor there
+ * @param objects what is missing here must be in the bucket (see `completeObjects`)
+ * @throws OdbError as the bucket does
  */
 export async function uploadObjects(upload: Upload, objects: NewObjects): Promise<string[]> {
   const relied = await uploadBlobs(upload, objects);
@@ -51,25 +50,18 @@ export async function uploadObjects(upload: Upload, objects: NewObjects): Promis
 }
 
 async function uploadBlobs(upload: Upload, { selected, missing }: NewObjects): Promise<string[]> {
-  const queue = [
-    ...selected.map((oid) => ({ oid, isHere: true })),
-    ...missing.map((oid) => ({ oid, isHere: false })),
-  ];
-  const relied: string[] = [];
-  if (queue.length === 0) return relied;
   const { bucket, settings, signal } = upload;
+  const relied = missing.map((oid) => objectKey(settings, oid));
+  const queue = [...selected];
+  if (queue.length === 0) return relied;
   const progress = upload.countBlobs(queue.length);
   const store = await openObjects(bucket, settings, call(signal));
   const worker = async () => {
     await using local = openCatFile(upload.repo);
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const { oid, isHere } = next;
-      const key = settings.layout === "raw" ? rawKey(oid) : looseKey(oid);
+    for (let oid = queue.shift(); oid !== undefined; oid = queue.shift()) {
+      const key = objectKey(settings, oid);
       if (await bucket.head(key, call(signal))) relied.push(key);
-      if (isHere || !(await store.stat(oid, call(signal)))) {
-        if (!isHere) await bringHere(upload.repo, oid);
-        await putLocal(store, local, oid, progress, signal);
-      }
+      await putLocal(store, local, oid, progress, signal);
       progress.add(1);
     }
   };
@@ -89,14 +81,9 @@ async function putLocal(
 ): Promise<void> {
   const object = await local.get(oid);
   if (object === undefined) {
-    throw new OdbError("integrity", `object ${oid} is neither here nor in ${store.name}: nothing was pushed`);
+    throw new OdbError("integrity", `object ${oid} has gone from this repository: nothing was pushed`);
   }
   await putContent(store, object.info, progress.through(object.content), call(signal));
-}
-
-/** From whichever other remote has promised it. */
-async function bringHere(repo: Repository, oid: ObjectId): Promise<void> {
-  await repo.run(["cat-file", "-e", oid], { okStatus: [0, 1, 128], env: { GIT_NO_LAZY_FETCH: "0" } });
 }
 
 /** `git pack-objects` makes it in a folder that `git prune` clears away after a crash. */

@@ -11,7 +11,7 @@ import type { Repository } from "../repo/git.js";
 import type { Layout } from "../store/settings.js";
 import { writeDerived } from "./derived.js";
 import { freshen } from "./freshen.js";
-import { newObjects } from "./push-objects.js";
+import { completeObjects } from "./push-missing.js";
 import { chooseHead, type Resolved, refuseLosses, resolveCommands } from "./push-refs.js";
 import { uploadObjects } from "./push-upload.js";
 import {
@@ -166,7 +166,8 @@ async function bringObjects(
   const settings = await initRepository(bucket, { hash: repo.hash, ...layout }, call);
   const tips = changes.map(({ oid }) => oid).filter((oid) => oid !== undefined);
   if (tips.length === 0) return [];
-  const objects = await newObjects(repo, tips, [...listed.table.refs.values()]);
+  const have = [...listed.table.refs.values()];
+  const objects = await completeObjects(repo, bucket, settings, tips, have, call);
   const packs = listed.exists ? await listPacks(bucket, call) : [];
   const promisor = packs.some((pack) => pack.promisor);
   const upload = { ...target, settings, promisor, progress: options.progress };

@@ -2,10 +2,12 @@
 
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
-import type { HashAlgorithm } from "../object/id.js";
+import type { HashAlgorithm, ObjectId } from "../object/id.js";
+import { looseKey } from "../store/loose-layout.js";
 import { openStoreOn } from "../store/open.js";
 import { packNames } from "../store/pack-names.js";
 import { inParallel } from "../store/parallel.js";
+import { rawKey } from "../store/raw-layout.js";
 import {
   type BucketSettings,
   initBucket,
@@ -32,6 +34,11 @@ export interface BucketPack {
 /** `objects/pack/<name>.<extension>`. */
 export function packKey(name: string, extension: "pack" | "idx" | "promisor"): string {
   return `objects/pack/${name}.${extension}`;
+}
+
+/** Where a blob that is left out of the packs lies. */
+export function objectKey({ layout }: Pick<BucketSettings, "layout">, oid: ObjectId): string {
+  return layout === "raw" ? rawKey(oid) : looseKey(oid);
 }
 
 /** Packs asked for one by one, where the bucket cannot list. */

@@ -7,13 +7,11 @@ import { OdbError } from "../errors.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import type { Repository } from "../repo/git.js";
 import { openScratchRepository } from "../repo/scratch.js";
-import { looseKey } from "../store/loose-layout.js";
-import { rawKey } from "../store/raw-layout.js";
 import type { BucketSettings } from "../store/settings.js";
 import { fetchPacks } from "./fetch-packs.js";
 import { fileSource, packObjects } from "./push-upload.js";
 import { type RefTable, readRefs } from "./refs-object.js";
-import { type BucketPack, listPacks, packKey } from "./repository.js";
+import { type BucketPack, listPacks, objectKey, packKey } from "./repository.js";
 
 /** What is needed, and the packs that hold it. */
 export interface Packing {
@@ -103,11 +101,11 @@ async function reachable(repo: Repository, { refs }: RefTable, bucket: Bucket): 
 
 function checkThere(
   bucket: Bucket,
-  { layout }: BucketSettings,
+  settings: BucketSettings,
   listed: ReadonlySet<string>,
   missing: readonly ObjectId[],
 ): void {
-  const lost = missing.find((oid) => !listed.has(layout === "raw" ? rawKey(oid) : looseKey(oid)));
+  const lost = missing.find((oid) => !listed.has(objectKey(settings, oid)));
   if (lost === undefined) return;
   throw new OdbError(
     "integrity",

@@ -3,7 +3,6 @@ import { existsSync, readdirSync, rmSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { gitOdb } from "../support/cli.js";
-import { tryGit } from "../support/git.js";
 import { startServeProcess } from "../support/serve-process.js";
 import { clonePerson, cloneServed, newPerson, type Person } from "../support/serverless.js";
 import { startStaticServer } from "../support/static-server.js";
@@ -44,14 +43,10 @@ test("packs become one; what no ref needs goes in a second run after the grace p
   const lost = objectOf(bucket, ann, "topic:y.bin");
   const before = packs(bucket);
   expect(before).toHaveLength(4);
-  const dry = gc(ann, "--dry-run");
-  expect(dry.stdout).toContain("would list objects/");
-  expect(packs(bucket)).toEqual(before);
   expect(gc(ann)).toMatchObject({ status: 0 });
   expect(packs(bucket)).toHaveLength(5);
   expect(existsSync(lost)).toBe(true);
-  expect(gc(ann).stdout).toBe("");
-  expect(tryGit(["-C", clonePerson(url).dir, "fsck"])).toMatchObject({ status: 0 });
+  expect(gc(ann, "--dry-run").stdout).toBe("");
   expect(gc(ann, "--grace=0", "--dry-run").stdout).toContain(`would remove ${lost.slice(bucket.length + 1)}`);
   expect(existsSync(lost)).toBe(true);
   expect(gc(ann, "--grace=0")).toMatchObject({ status: 0 });
@@ -60,13 +55,11 @@ test("packs become one; what no ref needs goes in a second run after the grace p
   expect(readdirSync(join(bucket, "git-odb"))).toEqual(["refs"]);
   const clone = clonePerson(url);
   expect(clone.try("fsck", "--full")).toMatchObject({ status: 0 });
-  expect(clone.git("rev-list", "--objects", "--all", "--count")).toBe(
-    ann.git("rev-list", "--objects", "main", "--count"),
-  );
-  clone.git("log", "-p", "--all");
+  const count = ["rev-list", "--objects", "--count"];
+  expect(clone.git(...count, "--all")).toBe(ann.git(...count, "main"));
   // What was removed can be pushed again.
   ann.git("push", "-q", "origin", "topic");
-  expect(clonePerson(url, "-b", "topic").try("fsck", "--full")).toMatchObject({ status: 0 });
+  expect(existsSync(lost)).toBe(true);
 });
 
 test("what a push needs again is not removed", () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { git } from "../support/git.js";
@@ -211,4 +211,36 @@ test("by size: odb.<name>.minSize; by the attributes of each branch", () => {
   };
   expect([isObject("HEAD:big"), isObject("HEAD:small"), isObject("HEAD:keep")]).toEqual([true, false, false]);
   fsck(clonePerson(`odb::${bucket}`));
+});
+
+test("a partial clone of another remote is pushed whole, what it lacks brought in one batch", () => {
+  const source = newPerson("unused");
+  source.commit({ ".gitattributes": attributes, "x.bin": randomBytes(9000), a: "a\n" });
+  source.commit({ b: "b\n", "y.bin": randomBytes(9000) });
+  source.git("config", "uploadpack.allowFilter", "true");
+  source.git("config", "uploadpack.allowAnySHA1InWant", "true");
+  const bucket = tempDir("bucket");
+  for (const filter of ["blob:none", "tree:0"]) {
+    const url = `odb::${join(bucket, filter.slice(0, 4))}`;
+    const partial = clonePerson(`file://${source.dir}`, `--filter=${filter}`, "--no-checkout");
+    partial.git("push", "-q", url, "main");
+    rmSync(partial.dir, { recursive: true });
+    const clone = clonePerson(url);
+    fsck(clone);
+    expect(clone.git("rev-list", "--objects", "--all")).toBe(source.git("rev-list", "--objects", "--all"));
+  }
+});
+
+test("who has not fetched the big blobs pushes on top of them", () => {
+  const { url, ann } = pushed();
+  const ben = clonePerson(url, "--no-checkout");
+  ben.git("update-ref", "HEAD", ben.git("commit-tree", "-p", "HEAD", "-m", "blind", "HEAD^{tree}"));
+  const copy = `odb::${tempDir("copy")}`;
+  ben.git("push", "-q", "origin", "HEAD:blind");
+  expect(ben.git("rev-list", "--objects", "--all", "--missing=print")).toMatch(/^\?/m);
+  // Another bucket has nothing yet: what is missing comes from the first.
+  ben.git("push", "-q", copy, "HEAD:main");
+  fsck(clonePerson(copy));
+  ann.git("fetch", "-q");
+  expect(ann.git("rev-parse", "origin/blind")).toBe(ben.git("rev-parse", "HEAD"));
 });

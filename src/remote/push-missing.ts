@@ -1,0 +1,68 @@
+/** A push from a partial clone: what is missing here is in the bucket already, or is brought from who promised it. */
+
+import type { Bucket, CallOptions } from "../bucket/bucket.js";
+import { OdbError } from "../errors.js";
+import type { ObjectId } from "../object/id.js";
+import type { Repository } from "../repo/git.js";
+import { inParallel } from "../store/parallel.js";
+import type { BucketSettings } from "../store/settings.js";
+import { type NewObjects, newObjects } from "./push-objects.js";
+import { objectKey } from "./repository.js";
+
+/** Keys asked for at the same time. */
+const PARALLEL = 16;
+
+/**
+ * As `newObjects`, until all that is missing here is an object of the bucket. Each batch is brought by one fetch; a tree
+ * that was missing may name more.
+ *
+ * @throws OdbError integrity, when an object is nowhere
+ */
+export async function completeObjects(
+  repo: Repository,
+  bucket: Bucket,
+  settings: BucketSettings,
+  tips: readonly ObjectId[],
+  have: readonly ObjectId[],
+  call: CallOptions,
+): Promise<NewObjects> {
+  const asked = new Set<ObjectId>();
+  for (;;) {
+    const objects = await newObjects(repo, tips, have);
+    const lacking = await notIn(bucket, settings, objects.missing, call);
+    const [first] = lacking;
+    if (first === undefined) return objects;
+    const again = lacking.find((oid) => asked.has(oid));
+    if (again !== undefined) throw nowhere(again, bucket);
+    for (const oid of lacking) asked.add(oid);
+    await bring(repo, lacking).catch((cause: unknown) => Promise.reject(nowhere(first, bucket, cause)));
+  }
+}
+
+async function notIn(
+  bucket: Bucket,
+  settings: BucketSettings,
+  oids: readonly ObjectId[],
+  call: CallOptions,
+): Promise<ObjectId[]> {
+  async function* each() {
+    yield* oids;
+  }
+  const look = async (oid: ObjectId) =>
+    (await bucket.head(objectKey(settings, oid), call)) === undefined ? oid : undefined;
+  const lacking: ObjectId[] = [];
+  for await (const oid of inParallel(each(), PARALLEL, look)) lacking.push(oid);
+  return lacking;
+}
+
+/** `git pack-objects` fetches all that it misses in one batch (prefetch_to_pack); its pack is of no use here. */
+async function bring(repo: Repository, oids: readonly ObjectId[]): Promise<void> {
+  const input = oids.map((oid) => `${oid}\n`).join("");
+  const args = ["pack-objects", "--stdout", "-q", "--window=0"];
+  for await (const _ of repo.stream(args, { input, env: { GIT_NO_LAZY_FETCH: undefined } }));
+}
+
+function nowhere(oid: ObjectId, bucket: Bucket, cause?: unknown): OdbError {
+  const message = `object ${oid} is neither here nor in ${bucket.name}, and no remote gives it: nothing was pushed`;
+  return new OdbError("integrity", message, { cause });
+}
