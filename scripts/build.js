@@ -50,6 +50,7 @@ const seldom = [
   "node:stream",
   "node:stream/promises",
   "node:timers/promises",
+  "node:zlib",
 ];
 const builtinsLater = {
   name: "builtins-later",

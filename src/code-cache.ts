@@ -1,6 +1,6 @@
 /** Loads a large CommonJS file with V8's code cache, kept for the user: what takes 60 ms to compile takes a few to read. */
 
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, hash, randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -19,13 +19,12 @@ import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { Script } from "node:vm";
-import { crc32 } from "node:zlib";
 
 /** Caches of other versions are removed after so many milliseconds: 30 days. */
 const STALE_MS = 30 * 24 * 3600 * 1000;
 
-/** A code cache begins with the CRC-32 of the rest: V8 itself does not notice a damaged one. */
-const HEADER = 4;
+/** A code cache begins with the SHA-1 of the rest, in bytes: V8 itself does not notice a damaged one. */
+const HEADER = 20;
 
 /**
  * As `require(path)`. The cache lies in `$XDG_CACHE_HOME/git-odb` (default `~/.cache/git-odb`), one file for a
@@ -94,7 +93,7 @@ function readCache(file: string): Buffer | undefined {
     if (!found.isFile() || found.uid !== process.geteuid?.() || (found.mode & 0o077) !== 0) return undefined;
     const bytes = readFileSync(fd);
     const data = bytes.subarray(HEADER);
-    return bytes.length > HEADER && bytes.readUInt32BE() === crc32(data) ? data : undefined;
+    return bytes.length > HEADER && bytes.subarray(0, HEADER).equals(digestOf(data)) ? data : undefined;
   } catch {
     // Absent, or unreadable: compiled anew.
     return undefined;
@@ -103,13 +102,15 @@ function readCache(file: string): Buffer | undefined {
   }
 }
 
+function digestOf(data: Buffer): Buffer {
+  return hash("sha1", data, "buffer");
+}
+
 /** Whole under its name or not at all; whatever fails here costs only the time saved. */
 function writeCache(file: string, data: Buffer): void {
   const temporary = `${file}.${randomBytes(6).toString("hex")}.tmp`;
   try {
-    const header = Buffer.alloc(HEADER);
-    header.writeUInt32BE(crc32(data));
-    writeFileSync(temporary, Buffer.concat([header, data]), { flag: "wx", mode: 0o600 });
+    writeFileSync(temporary, Buffer.concat([digestOf(data), data]), { flag: "wx", mode: 0o600 });
     renameSync(temporary, file);
     removeStale(dirname(file), basename(file));
   } catch {
