@@ -20,24 +20,16 @@ const options = {
 /**
  * Reads a pattern: without a slash it is matched against the last part of a path, else against the path from the
  * folder of its `.gitattributes` on.
+ *
+ * Stars right behind other characters of a name (`/a**`) stay within it, as gitignore(5) says; gits before 2.53 let them
+ * reach across folders.
  */
 export function attributePattern(pattern: string): PathMatcher {
   // Attributes are of files; such a pattern matches folders only.
   if (pattern.endsWith("/") || pattern === "") return () => false;
-  if (pattern.includes("/")) return pathMatcher(pattern.replace(/^\//, ""));
+  if (pattern.includes("/")) return globMatcher(pattern.replace(/^\//, ""));
   const matches = globMatcher(pattern.replace(/\*{2,}/g, "*"));
   return (path) => matches(path.slice(path.lastIndexOf("/") + 1));
-}
-
-/**
- * git compares what stands before the first wildcard by itself and begins anew behind it: stars that begin there reach
- * across folders, even within a name (`/a**` matches `ab/c`).
- */
-function pathMatcher(pattern: string): PathMatcher {
-  const [, literal = "", stars] = /^([^*?[\\]*[^*?[\\/])(\*{2,}(?:\/.*)?)$/s.exec(pattern) ?? [];
-  if (stars === undefined) return globMatcher(pattern);
-  const matches = /^\*+$/.test(stars) ? () => true : globMatcher(stars);
-  return (path) => path.startsWith(literal) && matches(path.slice(literal.length));
 }
 
 function globMatcher(pattern: string): PathMatcher {
