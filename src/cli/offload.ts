@@ -6,6 +6,7 @@ import { formatInfo } from "../object/info.js";
 import { readOdbConfig } from "../odb/config.js";
 import { type OffloadReport, offload as offloadOdb } from "../odb/offload.js";
 import type { OffloadScope } from "../odb/offload-candidates.js";
+import { promiseStored } from "../odb/server-promise.js";
 import { formatBytes } from "../progress.js";
 import { getConfig, parseConfigBoolean } from "../repo/config.js";
 import { openRepository, type Repository } from "../repo/git.js";
@@ -17,6 +18,7 @@ import { addOutputOptions } from "./verb.js";
 
 interface Options extends OutputOptions {
   readonly dryRun?: boolean;
+  readonly promise?: boolean;
   readonly olderThan?: string;
   readonly above?: string;
   readonly odb?: readonly string[];
@@ -26,6 +28,7 @@ export function define(command: Command, context: Context): void {
   command
     .argument("[rev...]", "only what these revisions reach")
     .option("-n, --dry-run", "show what would be dropped, and drop nothing")
+    .option("--promise", "on a server: promise what the metadata refs name, and drop nothing")
     .option("--older-than <date>", "only what no commit since then has: 2.weeks, 2024-12-31")
     .option("--above <size>", "only blobs of at least this size: 500k, 1m")
     .option("--odb <name...>", "only from these ODBs (default: every one)");
@@ -48,7 +51,20 @@ async function offload(revs: readonly string[], options: Options, context: Conte
       'git-remote-odb is not on PATH, so git could not bring back what is dropped: run "npm install -g git-odb", or mend PATH',
     );
   }
-  for (const name of names) await offloadFrom(repo, name, scope, options, context);
+  for (const name of names) {
+    if (options.promise) await promiseIn(repo, name, options, context);
+    else await offloadFrom(repo, name, scope, options, context);
+  }
+}
+
+/** Clients that have sent blobs to the store need not send them here, too. */
+async function promiseIn(repo: Repository, name: string, options: Options, context: Context): Promise<void> {
+  if (!(await isServer(repo, name))) {
+    throw new OdbError("config", `--promise is for a server: run "git odb init --server ${name}" first`);
+  }
+  const { signal } = context;
+  const { length } = await withOdb(repo, name, context, (odb) => promiseStored(odb, { signal }));
+  context.note(`ODB ${name}: ${length === 1 ? "1 blob" : `${length} blobs`} promised`, options);
 }
 
 async function offloadFrom(

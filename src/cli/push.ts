@@ -6,6 +6,7 @@ import type { ObjectId } from "../object/id.js";
 import { type OdbConfig, readOdbConfigs } from "../odb/config.js";
 import { objectsInRange, type PushRange, type RangeBlob, selectedInRange } from "../odb/push-range.js";
 import { pushMetadataRefs } from "../odb/push-refs.js";
+import { fetchPromises } from "../odb/server-promise.js";
 import { type UploadReport, uploadBlobs } from "../odb/upload.js";
 import { formatBytes } from "../progress.js";
 import { readConfig } from "../repo/config.js";
@@ -53,6 +54,10 @@ async function push(
     const report = await upload(repo, name, own, options, context);
     await judgeMissing(repo, name, range, own, report.missing, context);
     if (options.refs && report.stored.length > 0) await publish(repo, name, target, report, options, context);
+  }
+  // A server that has promised them meanwhile: git push need not send them there.
+  if (options.refs && blobs.length > 0 && target.remote !== undefined) {
+    await fetchPromises(repo, target.remote, { signal: context.signal });
   }
 }
 

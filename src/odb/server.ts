@@ -49,6 +49,20 @@ while read -r old new ref; do
 done
 `;
 
+/** Promises what came to the store before its commits, so that it need not come here. A push is never held up by it. */
+export const postReceiveHook = `#!/bin/sh
+# Written by "git odb init --server": what clients have put into the stores is promised, once the stores prove it.
+found=
+while read -r old new ref; do
+	case $ref in
+	refs/odbs/*) found=yes ;;
+	esac
+done
+[ -z "$found" ] || git odb offload --promise --quiet ||
+	echo "the blobs are in the store, but this server does not know it yet" >&2
+exit 0
+`;
+
 /** What a hook of the admin's needs in it, where it reads the refs. */
 export const preReceiveAdvice = `case $ref in ${PROMISE_PREFIX}*) exit 1 ;; esac`;
 
@@ -81,6 +95,11 @@ export async function setUpServer(repo: Repository, name: string): Promise<void>
     );
   }
   if (state === "absent") await writeHook(path, preReceiveHook);
+  // Only a convenience: a hook of the admin's stays, and nothing is lost without ours.
+  const after = await hookPlace(repo, "post-receive");
+  if (!after.shared && (await hookState(after.path, postReceiveHook)) === "absent") {
+    await writeHook(after.path, postReceiveHook);
+  }
   await setConfig(repo, serverKey(name), "true");
 }
 

@@ -4,6 +4,7 @@
  */
 
 import { OdbError, toOdbError } from "../errors.js";
+import { fetchPromises } from "../odb/server-promise.js";
 import { type Odb, openOdb } from "../odb/session.js";
 import { setConfig } from "../repo/config.js";
 import { openRepository, type Repository } from "../repo/git.js";
@@ -147,6 +148,7 @@ async function fetchRest(
   if (!filter.exact) return;
   const all = clone.filter === false;
   await fetchLeftOut(repo, remote, filter, all, (more) => runShown(repo.run, more.args, clone, more));
+  await fetchPromises(repo, remote, { refs: clone.refs.refs, signal: clone.signal });
 }
 
 /** What can be done again in the clone, which stays. */
