@@ -21,7 +21,7 @@ const options = {
  * Reads a pattern: without a slash it is matched against the last part of a path, else against the path from the
  * folder of its `.gitattributes` on.
  *
- * Stars right behind other characters of a name (`/a**`) stay within it, as gitignore(5) says; gits before 2.53 let them
+ * Stars right behind other characters of a name (`/a**`) stay within it, as gitignore(5) says; gits before 2.52 let them
  * reach across folders.
  */
 export function attributePattern(pattern: string): PathMatcher {

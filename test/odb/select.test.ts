@@ -121,7 +121,7 @@ describe("the resolver without a repository", () => {
       .map((pieces) => pieces.join(""))
       // A slash needs no escape; behind stars git reads an escaped one in a way of its own.
       .filter((one) => !one.includes("\\/"))
-      // Stars right behind the first characters of a path: gits before 2.53 let them reach across folders.
+      // Stars right behind the first characters of a path: gits before 2.52 let them reach across folders.
       .filter((one) => !/^[^*?[\\]*[^*?[\\/]\*{2}/.test(one));
     const name = fc.constantFrom(
       "a",
