@@ -5,11 +5,13 @@ import { join } from "node:path";
 import type { Bucket, CallOptions, Entry } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
+import { type PackIndex, parseIndex } from "../pack/idx.js";
 import type { Repository } from "../repo/git.js";
 import { openScratchRepository } from "../repo/scratch.js";
 import type { BucketSettings } from "../store/settings.js";
 import { fetchPacks } from "./fetch-packs.js";
 import { fileSource, packObjects } from "./push-upload.js";
+import { readRange } from "./read-ranges.js";
 import { type RefTable, readRefs } from "./refs-object.js";
 import { type BucketPack, listPacks, objectKey, packKey } from "./repository.js";
 
@@ -48,16 +50,44 @@ export async function repackBucket(
   await using repo = await openScratchRepository(settings.hash);
   const fetch = { repo, bucket, cloning: true, progress: false, strict: false, ...call };
   if (packs.length > 0) await fetchPacks(fetch, [...table.refs.values()]);
-  const { lines, missing, distinct } = await reachable(repo, table, bucket);
+  const { lines, missing } = await reachable(repo, table, bucket);
   checkThere(bucket, settings, listed, missing);
-  for (const line of lines) needed.add(line.slice(0, line.indexOf(" ")) as ObjectId);
+  for (const line of lines) needed.add(oidOf(line));
   for (const oid of missing) needed.add(oid);
-  const [only] = packs;
-  if (only === undefined || (packs.length === 1 && distinct === lines.length)) {
-    return { needed, kept: new Set(packs.map(({ name }) => name)), before: packs.length, isNew: false };
+  const whole = await findWhole(bucket, settings, packs, lines, call);
+  if (whole !== undefined || packs.length === 0) {
+    const kept = new Set(whole === undefined ? later : [...later, whole]);
+    return { needed, kept, before: packs.length, isNew: false };
   }
   const name = dryRun ? undefined : await uploadRepacked(bucket, repo, lines, packs, call);
   return { needed, kept: new Set([...later, ...(name ? [name] : [])]), before: packs.length, isNew: true };
+}
+
+/** The pack that holds just what is reachable, if there is one: packing anew would not always give the same name. */
+async function findWhole(
+  bucket: Bucket,
+  { hash }: BucketSettings,
+  packs: readonly BucketPack[],
+  lines: readonly string[],
+  call: CallOptions,
+): Promise<string | undefined> {
+  const wanted = new Set(lines.map(oidOf));
+  for (const { name, indexSize } of packs) {
+    const key = packKey(name, "idx");
+    const bytes = await readRange(bucket, { key, start: 0, end: indexSize }, call);
+    const { index } = await parseIndex(bytes, hash, `${bucket.name}/${key}`);
+    if (index.count === wanted.size && (await holdsOnly(index, wanted))) return name;
+  }
+  return undefined;
+}
+
+async function holdsOnly(index: PackIndex, wanted: ReadonlySet<ObjectId>): Promise<boolean> {
+  for await (const { oid } of index.entries()) if (!wanted.has(oid)) return false;
+  return true;
+}
+
+function oidOf(line: string): ObjectId {
+  return line.slice(0, line.indexOf(" ")) as ObjectId;
 }
 
 /** `refs/odbs/<name>/<oid>` says that the bucket has this object. */
@@ -75,8 +105,6 @@ interface Reachable {
   readonly lines: readonly string[];
   /** Reached, and in no pack. */
   readonly missing: readonly ObjectId[];
-  /** Objects in the packs. */
-  readonly distinct: number;
 }
 
 async function reachable(repo: Repository, { refs }: RefTable, bucket: Bucket): Promise<Reachable> {
@@ -95,8 +123,7 @@ async function reachable(repo: Repository, { refs }: RefTable, bucket: Bucket): 
       cause,
     });
   }
-  const counted = await repo.text(["count-objects", "-v"]);
-  return { lines, missing, distinct: Number(/^in-pack: (\d+)$/m.exec(counted)?.[1]) };
+  return { lines, missing };
 }
 
 function checkThere(
