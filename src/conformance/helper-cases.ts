@@ -6,6 +6,7 @@ import { getCases } from "./helper-get-cases.js";
 import { haveCases } from "./helper-have-cases.js";
 import type { HelperLab, HelperMode } from "./helper-lab.js";
 import { offerCases } from "./helper-offer-cases.js";
+import { otherCases } from "./helper-other-cases.js";
 import { placeCases } from "./helper-place-cases.js";
 import { putCases } from "./helper-put-cases.js";
 import { scriptCases } from "./helper-script-cases.js";
@@ -21,7 +22,7 @@ export interface HelperCase extends ContractCase<HelperLab> {
 /** The cases of a mode, in the order in which they run: cheap ones first. */
 export function helperCases(mode: HelperMode): readonly HelperCase[] {
   const common = [...offerCases, ...haveCases, ...getCases, ...putCases, ...placeCases, ...blobCases(mode)];
-  const own = mode === "process" ? [...wireCases, ...sessionCases] : scriptCases;
+  const own = mode === "process" ? [...wireCases, ...sessionCases, ...otherCases] : scriptCases;
   const all = [...common, ...own];
   return [...all.filter((one) => !one.big), ...all.filter((one) => one.big)];
 }

@@ -128,6 +128,11 @@ export class HelperLab {
     throw new Error("a case of script mode ran in process mode");
   }
 
+  /** Puts an object into the repository itself. */
+  install({ bytes }: Sample): void {
+    git(["-C", this.#own.dir, "hash-object", "-w", "--stdin"], bytes);
+  }
+
   /** Ends what a case has opened. */
   release(): void {
     for (const peer of this.#opened) peer.kill();

@@ -31,10 +31,15 @@ export function existing(cwd: string): Place {
 }
 
 /** Runs git to its end, with no ODB at hand. @throws Error when it fails */
-export function git(args: readonly string[]): string {
+export function git(args: readonly string[], input?: Uint8Array): string {
   const env: NodeJS.ProcessEnv = { ...process.env, GIT_NO_EXTERNAL_ODB: "1" };
   for (const name of repositoryVariables) if (name !== "GIT_NO_EXTERNAL_ODB") delete env[name];
-  return execFileSync("git", args, { env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  return execFileSync("git", args, {
+    env,
+    encoding: "utf8",
+    stdio: ["pipe", "pipe", "pipe"],
+    input: input ?? "",
+  });
 }
 
 /** What `git cat-file blob` says of it, with no ODB at hand; undefined when it is not there. */

@@ -27,6 +27,8 @@ export interface SessionOptions {
   readonly offer?: readonly string[];
   /** Whether lines end in LF. Default true, as git sends them. */
   readonly lf?: boolean;
+  /** Whether `init` is sent. Default true, as git does. */
+  readonly init?: boolean;
   /** One byte a write, with pauses: what a helper must not take for a packet. */
   readonly slow?: boolean;
   /** Reads an object out of the repository: what get_direct has put there. */
@@ -58,7 +60,7 @@ export class Session implements Peer {
     const session = new Session(process, options);
     try {
       await session.#handshake();
-      session.initStatus = await session.command("init");
+      if (options.init ?? true) session.initStatus = await session.command("init");
     } catch (error) {
       process.kill();
       throw error;
@@ -70,6 +72,20 @@ export class Session implements Peer {
   async command(name: string, ...lines: string[]): Promise<string> {
     await this.#send([`command=${name}`, ...lines]);
     return this.#status(`the status of ${name}`);
+  }
+
+  /** As {@link command}, content in packets after its lines. */
+  async commandWith(name: string, lines: readonly string[], packets: readonly Uint8Array[]): Promise<string> {
+    await this.#send([`command=${name}`, ...lines]);
+    for (const packet of packets) this.#writer.packet(packet);
+    this.#writer.flushPkt();
+    await this.#flow(`the helper to take the content of ${name}`);
+    return this.#status(`the status of ${name}`);
+  }
+
+  /** What the repository has under this id, without any ODB. */
+  installed(oid: string): Promise<Buffer | undefined> {
+    return this.#options.installed(oid);
   }
 
   async put(offer: Offer): Promise<string> {

@@ -3,7 +3,7 @@
 const { createHash } = require("node:crypto");
 const { execFileSync } = require("node:child_process");
 const fs = require("node:fs");
-const { deflateSync } = require("node:zlib");
+const { deflateSync, inflateSync } = require("node:zlib");
 
 const [fault, store, getKind = "git"] = process.argv.slice(2);
 const is = (name) => fault === name;
@@ -192,6 +192,32 @@ function put(oid, size) {
   return accept(oid, size, Buffer.concat(packets));
 }
 
+function putGit(oid, size) {
+  const packets = [];
+  for (let packet = read(); packet !== null; packet = read()) packets.push(packet);
+  const bytes = inflateSync(Buffer.concat(packets));
+  const content = bytes.subarray(bytes.indexOf(0) + 1);
+  if (!is("put-git-object") || content.length !== size) return accept(oid, size, content);
+  save(oid, content);
+  return answer("success");
+}
+
+function putDirect(oid, size) {
+  try {
+    const env = { ...process.env, GIT_NO_EXTERNAL_ODB: "1" };
+    const stdio = ["ignore", "pipe", "ignore"];
+    return accept(oid, size, execFileSync("git", ["cat-file", "blob", oid], { env, stdio }));
+  } catch {
+    return answer(is("put-direct") ? "success" : "error");
+  }
+}
+
+function hook(oid) {
+  const bytes = load(oid);
+  if (bytes && !is("read-object-hook")) git(["hash-object", "-w", "-t", "blob", "--stdin"], bytes);
+  answer(bytes ? "success" : "error");
+}
+
 function accept(oid, size, bytes) {
   if (bytes.length !== size && !is("put-wrong-size")) return answer("error");
   if (is("sha256") && oid.length !== 40) return answer("error");
@@ -260,7 +286,7 @@ function handshake() {
   flush();
   send();
   const offered = readLines().map((text) => text.replace("capability=", ""));
-  let mine = [GET, "put_raw_obj", "have"];
+  let mine = [GET, "put_raw_obj", "have", "put_git_obj", "put_direct", "get"];
   if (is("no-put") || is("get-oid")) mine = [GET, "have"];
   if (is("one-get")) mine = ["get_git_obj", "get_raw_obj", "put_raw_obj", "have"];
   if (is("have-offered") || is("direct-needs-have")) mine = [GET, "put_raw_obj"];
@@ -278,6 +304,9 @@ function serve() {
     if (command === "init") answer(is("init-answered") ? "notfound" : "success");
     else if (command === GET) get(oid);
     else if (command === "have") have();
+    else if (command === "get") hook(oid);
+    else if (command === "put_direct") putDirect(oid, Number(size));
+    else if (command === "put_git_obj") putGit(oid, Number(size));
     else {
       inPut = oid;
       put(oid, Number(size));
