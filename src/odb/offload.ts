@@ -18,7 +18,7 @@ import { type LocalPack, listPacks, presentInPack } from "../repo/packs.js";
 import { removeLoose, rewritePacks } from "../repo/rewrite-packs.js";
 import { inParallel } from "../store/parallel.js";
 import { type OffloadScope, offloadCandidates } from "./offload-candidates.js";
-import { promiseBlobs } from "./promise.js";
+import { promiseBlobs, readPromised } from "./promise.js";
 import type { Odb } from "./session.js";
 
 /** Options of {@link offload}. */
@@ -68,7 +68,11 @@ export async function offload(
   return await withGcLock(repo, async () => {
     // Of a run that was killed at its very end nothing but this is left to do.
     await recoverPackWork(repo);
-    if (dropped.length === 0) return { ...report, freed: 0 };
+    if (dropped.length === 0) {
+      const promised = (await readPromised(repo, odb.name)).tree !== undefined;
+      if (promised) await promiseBlobs(repo, odb.name, []);
+      return { ...report, freed: 0 };
+    }
     const bitmapsOff = await switchBitmapsOff(repo);
     await promiseBlobs(repo, odb.name, proved.keys());
     const freed = await drop(repo, new Set(proved.keys()));

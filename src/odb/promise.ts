@@ -3,6 +3,7 @@
  * git take them for objects that can be fetched again (gitrepository-layout(5), partial-clone design notes).
  */
 
+import { readFile } from "node:fs/promises";
 import { OdbError } from "../errors.js";
 import { contentOf, hashObject } from "../object/content.js";
 import type { HashAlgorithm, ObjectId } from "../object/id.js";
@@ -11,6 +12,7 @@ import { writePack } from "../pack/write.js";
 import type { Repository } from "../repo/git.js";
 import { stagePack } from "../repo/pack-stage.js";
 import { withPackWork } from "../repo/pack-work.js";
+import { listPacks } from "../repo/packs.js";
 import { listRefs, updateRefs } from "../repo/update-ref.js";
 import { parseOdbName } from "./name.js";
 
@@ -82,6 +84,8 @@ const ATTEMPTS = 10;
  * Promises blobs, on top of those that are promised: the trees as a promisor pack, durably, then the ref by
  * compare-and-swap. Only what is certainly in the store may be promised: git no longer protects a promised blob from gc.
  *
+ * Without new ones it mends the pack of the promise, if a gc has taken it apart.
+ *
  * @returns the tree
  * @throws OdbError conflict, when others write the ref all the time; full, denied
  */
@@ -93,30 +97,57 @@ export async function promiseBlobs(
   const wanted = [...oids];
   for (let attempt = 1; ; attempt++) {
     const present = await readPromised(repo, name);
-    if (present.tree !== undefined && wanted.every((oid) => present.oids.has(oid))) return present.tree;
     const trees = promiseTrees([...present.oids, ...wanted], repo.hash);
     const tree = (trees.at(-1) as PromiseTree).oid;
-    await storePromise(repo, trees);
+    await storePromise(repo, name, trees);
+    if (tree === present.tree) return tree;
     try {
       await updateRefs(repo, [{ ref: promiseRef(name), oid: tree, old: present.tree ?? null }]);
-      return tree;
     } catch (error) {
       if (!(error instanceof OdbError && error.code === "conflict") || attempt >= ATTEMPTS) throw error;
+      continue;
     }
+    if (present.tree !== undefined) await removePromise(repo, name, present.tree);
+    return tree;
   }
 }
 
-/** Puts the trees into the object store as one promisor pack. */
-async function storePromise(repo: Repository, trees: readonly PromiseTree[]): Promise<void> {
+/**
+ * Puts the trees into the object store as one promisor pack. Its `.keep` stays: `git multi-pack-index repack`, which
+ * `git maintenance` runs, makes ordinary packs of promisor packs, and the promise would be gone.
+ */
+async function storePromise(repo: Repository, name: string, trees: readonly PromiseTree[]): Promise<void> {
+  const { oid } = trees.at(-1) as PromiseTree;
+  if ((await promisePack(repo, name, oid)) !== undefined) return;
   async function* objects() {
     for (const { oid, bytes } of trees) {
       yield { info: { oid, size: bytes.length, type: "tree" as const }, content: contentOf(bytes) };
     }
   }
   await withPackWork(repo, async (work) => {
-    const name = await stagePack(work.directory, writePack(trees.length, objects(), repo.hash), repo.hash);
-    await work.place(name, { promisor: true });
+    const pack = await stagePack(work.directory, writePack(trees.length, objects(), repo.hash), repo.hash);
+    await work.place(pack, { promisor: true, keep: keepText(name, oid) });
   });
+}
+
+/** The pack of a promise that another has taken the place of: all that it promises is promised by that one. */
+async function removePromise(repo: Repository, name: string, tree: ObjectId): Promise<void> {
+  const pack = await promisePack(repo, name, tree);
+  if (pack !== undefined) await withPackWork(repo, (work) => work.remove([pack]));
+}
+
+/** The kept promisor pack of a promise. @returns undefined when there is none (any more) */
+async function promisePack(repo: Repository, name: string, tree: ObjectId): Promise<string | undefined> {
+  for (const pack of await listPacks(repo.objectsDir)) {
+    if (!pack.kept || !pack.promisor) continue;
+    const text = await readFile(`${pack.base}.keep`, "utf8").catch(() => "");
+    if (text === keepText(name, tree)) return pack.name;
+  }
+  return undefined;
+}
+
+function keepText(name: string, tree: ObjectId): string {
+  return `git-odb: promise tree ${tree} of ${name}\n`;
 }
 
 function treeOf(entries: readonly Buffer[], hash: HashAlgorithm): PromiseTree {

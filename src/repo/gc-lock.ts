@@ -1,8 +1,8 @@
 /** The lock of `git gc`, held while packs are replaced: two that do so at once could delete each other's (builtin/gc.c). */
 
-import { open, readFile, rm, stat } from "node:fs/promises";
+import { link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { OdbError, toOdbError } from "../errors.js";
 import type { Repository } from "./git.js";
@@ -19,7 +19,7 @@ const STALE_MS = 12 * 3600 * 1000;
 export async function withGcLock<T>(repo: Repository, use: () => Promise<T>): Promise<T> {
   const path = join(repo.commonDir, "gc.pid");
   const content = `${process.pid} ${hostname()}`;
-  await take(path, content);
+  await take(repo, path, content);
   try {
     return await use();
   } finally {
@@ -28,30 +28,43 @@ export async function withGcLock<T>(repo: Repository, use: () => Promise<T>): Pr
 }
 
 /**
- * Makes `gc.pid`. git looks at it while it has `gc.pid.lock`, which then becomes it: whoever had that before we were there
- * may not have seen us, so it is waited for, and ours must still stand afterwards. We make no such guard, which a kill
- * would leave behind for good.
+ * Makes `gc.pid`, whole at once. git looks at it while it has `gc.pid.lock`, which then becomes it: whoever had that before
+ * we were there may not have seen us, so it is waited for, and ours must still stand afterwards. We make no such guard,
+ * which a kill would leave behind for good.
  */
-async function take(path: string, content: string): Promise<void> {
+async function take(repo: Repository, path: string, content: string): Promise<void> {
+  const own = join(repo.commonDir, "odb", `gc.${process.pid}.tmp`);
   try {
-    if ((await livingHolder(path)) === undefined) await rm(path, { force: true });
-    const file = await open(path, "wx");
-    try {
-      await file.writeFile(content);
-    } finally {
-      await file.close();
-    }
+    await mkdir(dirname(own), { recursive: true });
+    await writeFile(own, content);
+    await clearStale(path, `${own}.stale`);
+    await link(own, path);
     for (let tries = 0; tries < GUARD_TRIES && (await isThere(`${path}.lock`)); tries++)
       await sleep(GUARD_MS);
     if ((await readFile(path, "utf8")) === content) return;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw toOdbError(error);
+  } finally {
+    await rm(own, { force: true });
   }
   const holder = (await livingHolder(path)) ?? "which has just ended";
   throw new OdbError(
     "conflict",
     `git gc or another git odb is at work on the packs (process ${holder}): run this again when it is done`,
   );
+}
+
+/** Moves the lock of a process that is gone out of the way. If another has taken it meanwhile, it is put back. */
+async function clearStale(path: string, aside: string): Promise<void> {
+  if (!(await isThere(path)) || (await livingHolder(path)) !== undefined) return;
+  try {
+    await rename(path, aside);
+    if ((await livingHolder(aside)) !== undefined) await link(aside, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  } finally {
+    await rm(aside, { force: true });
+  }
 }
 
 /** git has its guard for some milliseconds; one that stays is of a git that was killed. */

@@ -27,9 +27,9 @@ export interface PackWork extends AsyncDisposable {
   readonly directory: string;
   /**
    * Moves a pack from the folder into the object store, durably. It is protected by a `.keep` against every other gc
-   * until {@link release}. One that is there already stays.
+   * until {@link release}, or for good by one that says `keep`. One that is there already stays.
    */
-  place(name: string, options: { promisor: boolean }): Promise<void>;
+  place(name: string, options: { promisor: boolean; keep?: string }): Promise<void>;
   /** Ends the protection of what was placed. */
   release(): Promise<void>;
   /** Removes packs of the object store, noted first. */
@@ -79,17 +79,31 @@ class Work implements PackWork {
     this.#packDir = join(repo.objectsDir, "pack");
   }
 
-  async place(name: string, { promisor }: { promisor: boolean }): Promise<void> {
+  async place(name: string, { promisor, keep }: { promisor: boolean; keep?: string }): Promise<void> {
     const base = join(this.#packDir, name);
-    const made = join(this.directory, name);
+    await this.#protect(name);
+    if (promisor) await writeDurably(`${base}.promisor`, "");
+    if (!(await exists(`${base}.idx`))) await this.#move(name);
+    if (keep === undefined) return;
+    const made = join(this.directory, `${name}.keep`);
+    await writeDurably(made, keep);
+    await rename(made, `${base}.keep`);
+    await syncFile(this.#packDir);
+  }
+
+  async #protect(name: string): Promise<void> {
+    const base = join(this.#packDir, name);
     await mkdir(this.#packDir, { recursive: true });
     if (!(await exists(`${base}.keep`))) {
       await this.#note("keep", name);
       this.#kept.push(base);
       await writeDurably(`${base}.keep`, KEEP);
     }
-    if (promisor) await writeDurably(`${base}.promisor`, "");
-    if (await exists(`${base}.idx`)) return;
+  }
+
+  async #move(name: string): Promise<void> {
+    const base = join(this.#packDir, name);
+    const made = join(this.directory, name);
     // The index comes last: with it the pack is there.
     for (const extension of ["pack", "rev", "idx"]) {
       const from = `${made}.${extension}`;

@@ -31,8 +31,11 @@ export async function listPacks(objectsDir: string): Promise<LocalPack[]> {
     const base = join(folder, name);
     const found = await stat(`${base}.pack`).catch(absentIsUndefined);
     if (found === undefined) continue;
-    const has = (extension: string) => files.has(`${name}.${extension}`);
-    packs.push({ name, base, size: found.size, promisor: has("promisor"), kept: has("keep") });
+    // Looked for now: they come before the index, but a listing need not show what came while it was made.
+    const has = async (extension: string) =>
+      (await stat(`${base}.${extension}`).catch(absentIsUndefined)) !== undefined;
+    const [promisor, kept] = await Promise.all([has("promisor"), has("keep")]);
+    packs.push({ name, base, size: found.size, promisor, kept });
   }
   return packs;
 }

@@ -1,7 +1,7 @@
 /** A repository beside a plain remote, its big files in an ODB, pushed: what offload is for. */
 
 import { randomBytes } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { commandFolder, gitOdb } from "../support/cli.js";
 import { git, tempRepo, tryGit } from "../support/git.js";
@@ -83,6 +83,15 @@ export function fsck(repo: string): string {
   });
   const text = `${stdout}${stderr}`.replaceAll(/^dangling (?:tree|commit|blob) [0-9a-f]+\n/gm, "");
   return status === 0 ? text : `${status}: ${text}`;
+}
+
+/** The packs that are kept, but for that of the promise, which always is. */
+export function keptPacks(repo: string): string[] {
+  const folder = join(repo, ".git/objects/pack");
+  return readdirSync(folder).filter((file) => {
+    if (!file.endsWith(".keep")) return false;
+    return !/^git-odb: promise tree [0-9a-f]+ of big\n$/.test(readFileSync(join(folder, file), "utf8"));
+  });
 }
 
 /** Fails with what the command said. */

@@ -42,6 +42,7 @@ it("no kind of gc brings anything back, or takes a local object away", () => {
     "prune --expire=now",
     "repack -Ad -q",
     "multi-pack-index write",
+    "multi-pack-index repack",
     "multi-pack-index expire",
     "maintenance run --task=loose-objects --task=incremental-repack --task=commit-graph --task=gc",
     "pack-refs --all",

@@ -5,7 +5,16 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { gitOdb } from "../support/cli.js";
 import { git, gitBytes } from "../support/git.js";
-import { bigBlobs, commit, expectOk, fsck, missing, pushedFixture, useCommands } from "./fixture.js";
+import {
+  bigBlobs,
+  commit,
+  expectOk,
+  fsck,
+  keptPacks,
+  missing,
+  pushedFixture,
+  useCommands,
+} from "./fixture.js";
 
 beforeAll(useCommands);
 
@@ -32,7 +41,7 @@ describe.each(["sha1", "sha256"])("a pushed repository, %s", (hash) => {
     expect(gitOdb(["offload"], { cwd: repo }).stderr).toContain("dropped 6 blobs");
     expect(missing(repo)).toEqual([...before.keys()]);
     expect(readdirSync(join(repo, ".git/objects")).filter((name) => name.startsWith("git-odb"))).toEqual([]);
-    expect(readdirSync(join(repo, ".git/objects/pack")).filter((name) => name.endsWith(".keep"))).toEqual([]);
+    expect(keptPacks(repo)).toEqual([]);
   });
 });
 
