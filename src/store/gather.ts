@@ -1,5 +1,6 @@
 /** Many objects of a store at once: small ones in memory, large ones from the connection or a private file. */
 
+import { setMaxListeners } from "node:events";
 import { type OdbError, toOdbError } from "../errors.js";
 import { type Content, collect } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
@@ -24,7 +25,7 @@ export interface GatherOptions {
 /** An object on its way to a pack: valid until the next one is asked for. */
 export interface GatheredObject {
   readonly info: ObjectInfo;
-  /** Called once. Verified before its end. */
+  /** Called once. What it gives is for the receiver to verify, as `writePromisorPack` does. */
   open(): Content;
 }
 
@@ -86,6 +87,8 @@ class Gathering {
     this.#options = options;
     const { signal } = options;
     this.#signal = signal ? AbortSignal.any([signal, this.#abort.signal]) : this.#abort.signal;
+    // One a request: Node would warn of a leak at eleven.
+    setMaxListeners(0, this.#signal);
   }
 
   start(): void {
@@ -144,7 +147,9 @@ class Gathering {
 
   async #inMemory(stored: StoredObject): Promise<void> {
     const { info } = stored;
-    const bytes = await collect(asRaw(stored), info.size);
+    // One byte more than announced shows the receiver that there are too many.
+    const content = stored.encoding === "raw" ? stored.content : asRaw(stored);
+    const bytes = await collect(content, info.size + 1);
     this.#held += bytes.length;
     this.#give({
       info,
