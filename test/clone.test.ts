@@ -1,5 +1,6 @@
 /** git odb clone: real git servers, real stores, and what git clone itself would have made as the oracle. */
 
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,6 +12,7 @@ import { git, spawnGit, tempRepo, tryGit } from "./support/git.js";
 import { type GitHttpServer, startGitHttp } from "./support/git-http.js";
 import { startStaticServer } from "./support/static-server.js";
 import { tempDir } from "./support/temp.js";
+import { lacks } from "./support/tools.js";
 
 const root = tempDir("clone");
 const store = join(root, "store");
@@ -239,6 +241,52 @@ describe("what is published", () => {
     expect(git(["config", "odb.media.subprocessCommand"], { cwd: accepted.dir })).toBe(
       "git-odb-helper-http --name media",
     );
+  });
+});
+
+describe("a terminal", () => {
+  it.skipIf(lacks("script")).each([
+    ["y", "https://odb.example.com/media"],
+    ["n", ""],
+  ])("is where the user is asked; the answer %s counts", async (answer, url) => {
+    const server = join(root, `asked-${answer}.git`);
+    git(["clone", "-q", "--bare", full.work, server]);
+    const text = '[odb "media"]\n\turl = https://odb.example.com/media\n';
+    const oid = git(["hash-object", "-w", "--stdin"], { cwd: server, input: text });
+    git(["update-ref", "refs/odbs/media/config", oid], { cwd: server });
+    const dir = join(tempDir("to"), "clone");
+    const command = `git odb clone --no-checkout file://${server} ${dir}`;
+    const env = cliEnv({ GIT_TERMINAL_PROMPT: "1", TERM: "dumb" });
+    const child = spawn("script", ["-qec", command, "/dev/null"], { env });
+    let shown = "";
+    child.stdout.on("data", (chunk) => {
+      const asked = shown.includes("[y/N]");
+      shown += chunk;
+      if (!asked && shown.includes("[y/N]")) child.stdin.write(`${answer}\n`);
+    });
+    const [status] = await once(child, "close");
+    child.stdin.destroy();
+    expect([status, shown]).toEqual([0, expect.stringContaining("ODB media: https://odb.example.com/media")]);
+    expect(tryGit(["config", "odb.media.url"], { cwd: dir }).stdout.trim()).toBe(url);
+  });
+});
+
+describe("a repository in a bucket", () => {
+  it("is cloned as git clones it, its checkout in one batch", async () => {
+    const bucket = join(root, "bucket");
+    const work = tempRepo();
+    const env = cliEnv();
+    git(["fetch", "-q", full.work, "main:refs/heads/other"], { cwd: work });
+    git(["merge", "-q", "--ff-only", "other"], { cwd: work });
+    git(["push", "-q", `odb::${bucket}`, "main"], { cwd: work, env });
+    for (const url of [`odb::${bucket}`, `odb::file://${bucket}`]) {
+      const { dir, status, stderr } = await clone(url);
+      expect([status, stderr]).toEqual([0, expect.not.stringMatching(/warning|fatal/)]);
+      expect(missingBlobs(dir).length).toBe(2);
+      expect(git(["status", "--porcelain", "--branch"], { cwd: dir })).toBe("## main...origin/main");
+      expect(readFileSync(join(dir, "big.bin")).equals(noise(100_000, 3))).toBe(true);
+      expect(tryGit(["fsck"], { cwd: dir, env })).toMatchObject({ status: 0, stdout: "" });
+    }
   });
 });
 

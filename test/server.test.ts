@@ -1,13 +1,14 @@
 /** A bare repository that keeps no big blobs: what it promises, what clients push to it, and what it refuses. */
 
-import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cliEnv, gitOdb } from "./support/cli.js";
 import { git, tempRepo, tryGit } from "./support/git.js";
 import { tempDir } from "./support/temp.js";
 
 const env = cliEnv();
+let template: string;
 let root: string;
 let store: string;
 let server: string;
@@ -46,11 +47,10 @@ function clone(): string {
   return dir;
 }
 
-/** A server with three versions of a big file, all of them dropped there. */
-beforeEach(() => {
-  root = tempDir("server");
-  store = join(root, "store");
-  server = join(root, "server.git");
+/** A server with three versions of a big file, all of them dropped there, to be copied. */
+beforeAll(() => {
+  template = tempDir("template");
+  place(template);
   const work = tempRepo();
   writeFileSync(join(work, ".gitattributes"), "*.bin odb=media\n");
   for (const seed of [1, 2, 3]) commit(work, seed);
@@ -61,6 +61,20 @@ beforeEach(() => {
   run(server, "init", "-q", "--server", "--publish", "media", store);
   run(server, "offload", "-q");
 });
+
+beforeEach(() => {
+  place(tempDir("server"));
+  cpSync(template, root, { recursive: true, preserveTimestamps: true });
+  git(["config", "odb.media.url", `file://${store}`], { cwd: server });
+  git(["config", "remote.odb-media.url", `odb::file://${store}`], { cwd: server });
+  run(server, "init", "-q", "--publish", "media");
+});
+
+function place(folder: string): void {
+  root = folder;
+  store = join(root, "store");
+  server = join(root, "server.git");
+}
 
 describe("pushes", () => {
   it("bring no blob that the store has: neither a new one that was put there first, nor an old one again", () => {
