@@ -9,7 +9,7 @@ import { isObjectId, type ObjectId } from "../object/id.js";
 import { type PackIndex, parseIndex } from "../pack/idx.js";
 import { infosOf, smallObjects } from "../repo/cat-file.js";
 import type { KnownObjects } from "./known.js";
-import { type LfsObject, POINTER_LIMIT, parsePointer } from "./lfs-pointer.js";
+import { type LfsObject, POINTER_LEAST, POINTER_LIMIT, parsePointer } from "./lfs-pointer.js";
 import { type LinkingType, linksOf, OpenLinks } from "./links.js";
 import { type ScratchRepository, scratchRepository } from "./scratch.js";
 
@@ -69,7 +69,7 @@ export async function fetchPack(content: Content, demand: PackDemand): Promise<F
       async *oids() {
         for await (const { oid } of indexed.index.entries()) yield oid;
       },
-      pointers: () => findPointers(repo, indexed.index),
+      pointers: () => findPointers(repo),
       [Symbol.asyncDispose]: () => repo[Symbol.asyncDispose](),
     };
   } catch (error) {
@@ -102,13 +102,21 @@ async function indexPack(
 }
 
 async function checkWhole(repo: ScratchRepository, index: PackIndex, demand: PackDemand): Promise<void> {
+  if (demand.known === undefined) return await checkWants(index, demand);
   const inside = new Set<ObjectId>();
   for await (const { oid } of index.entries()) inside.add(oid);
   const links = new OpenLinks();
   for (const oid of demand.wants) if (!inside.has(oid)) links.add(oid, "a ref");
-  if (demand.known !== undefined) await gatherLinks(repo, inside, links, demand);
-  const known = demand.known ?? { has: async () => false, find: async () => undefined };
-  await links.check((oid) => inside.has(oid), known, demand.what);
+  await gatherLinks(repo, inside, links, demand);
+  await links.check((oid) => inside.has(oid), demand.known, demand.what);
+}
+
+/** git has checked the links of a pack that is to be whole by itself: what is left are the refs. */
+async function checkWants(index: PackIndex, { wants, what }: PackDemand): Promise<void> {
+  for (const oid of wants) {
+    if ((await index.find(oid)) !== undefined) continue;
+    throw new OdbError("integrity", `${what}: object ${oid} is missing, which a ref refers to`);
+  }
 }
 
 async function gatherLinks(
@@ -130,13 +138,19 @@ async function gatherLinks(
   }
 }
 
-async function findPointers(repo: ScratchRepository, index: PackIndex): Promise<LfsObject[]> {
+/** In the order of the pack, which is the fastest for git; only blobs of a size that a pointer can have are read. */
+async function findPointers(repo: ScratchRepository): Promise<LfsObject[]> {
   const small: ObjectId[] = [];
-  async function* oids() {
-    for await (const { oid } of index.entries()) yield oid;
-  }
-  for await (const info of infosOf(repo, oids())) {
-    if (info?.type === "blob" && info.size < POINTER_LIMIT) small.push(info.oid);
+  let rest = "";
+  const args = ["cat-file", "--batch-check", "--batch-all-objects", "--unordered"];
+  for await (const chunk of repo.stream(args)) {
+    const lines = (rest + chunk.toString("latin1")).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      const [oid = "", type, size] = line.split(" ");
+      const couldBe = type === "blob" && Number(size) >= POINTER_LEAST && Number(size) < POINTER_LIMIT;
+      if (couldBe) small.push(oid as ObjectId);
+    }
   }
   const found = new Map<string, LfsObject>();
   for await (const object of smallObjects(repo, small, POINTER_LIMIT)) {

@@ -11,6 +11,9 @@ export interface LfsObject {
 /** A pointer is smaller than this, in bytes. */
 export const POINTER_LIMIT = 1024;
 
+/** Nor is it smaller: the shortest version, an oid and a size of one digit. */
+export const POINTER_LEAST = 120;
+
 const versionLine = /^version https:\/\/(?:git-lfs\.github\.com|hawser\.github\.com)\/spec\/v1\n/;
 
 /** @returns undefined when the blob is no pointer */

@@ -186,10 +186,21 @@ async function copyObjects(run: Run): Promise<Copied> {
 async function putPack(run: Run, fetched: FetchedPack): Promise<Copied> {
   const { name, pack, index, count } = fetched;
   if (count === 0) return nothing;
-  await run.bucket.write(`objects/pack/${name}.pack`, sent(run, pack), run.call);
-  await run.bucket.write(`objects/pack/${name}.idx`, sent(run, index), run.call);
-  const lfs = await copyLfs(run, await fetched.pointers());
+  const copies = [
+    run.bucket.write(`objects/pack/${name}.pack`, sent(run, pack), run.call),
+    run.bucket.write(`objects/pack/${name}.idx`, sent(run, index), run.call),
+  ];
+  const [pointers] = await settled([fetched.pointers(), ...copies]);
+  const lfs = await copyLfs(run, pointers);
   return { objects: count, bytes: pack.size + index.size, superseded: await listPack(run, name), lfs };
+}
+
+/** Waits for all, also when one fails: what they use must not be taken away under them. */
+async function settled<T extends readonly unknown[]>(
+  running: readonly [...{ [K in keyof T]: Promise<T[K]> }],
+): Promise<T> {
+  await Promise.allSettled(running);
+  return (await Promise.all(running)) as unknown as T;
 }
 
 /** The pack is in the bucket when its index is known: it only has to get its own key. */
