@@ -26,16 +26,18 @@ export async function completeObjects(
   have: readonly ObjectId[],
   call: CallOptions,
 ): Promise<NewObjects> {
-  const asked = new Set<ObjectId>();
+  let before = "";
+  let failure: unknown;
   for (;;) {
     const objects = await newObjects(repo, tips, have);
     const lacking = await notIn(bucket, settings, objects.missing, call);
     const [first] = lacking;
     if (first === undefined) return objects;
-    const again = lacking.find((oid) => asked.has(oid));
-    if (again !== undefined) throw nowhere(again, bucket);
-    for (const oid of lacking) asked.add(oid);
-    await bring(repo, lacking).catch((cause: unknown) => Promise.reject(nowhere(first, bucket, cause)));
+    const now = lacking.join();
+    if (now === before) throw nowhere(first, bucket, failure);
+    before = now;
+    // git may bring some and fail for the rest: as long as it brings any, the next round asks for what is left.
+    failure = await bring(repo, lacking).catch((error: unknown) => error);
   }
 }
 
@@ -63,6 +65,7 @@ async function bring(repo: Repository, oids: readonly ObjectId[]): Promise<void>
 }
 
 function nowhere(oid: ObjectId, bucket: Bucket, cause?: unknown): OdbError {
+  const why = cause instanceof Error ? ` (${cause.message})` : "";
   const message = `object ${oid} is neither here nor in ${bucket.name}, and no remote gives it: nothing was pushed`;
-  return new OdbError("integrity", message, { cause });
+  return new OdbError("integrity", message + why, { cause });
 }
