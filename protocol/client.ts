@@ -4,6 +4,7 @@ import { OdbError } from "../src/errors.js";
 import { type Content, verified } from "../src/object/content.js";
 import type { ObjectId } from "../src/object/id.js";
 import { type ObjectInfo, parseInfo, parseObjectType, parseSize } from "../src/object/info.js";
+import { verifiedLoose } from "../src/object/verified-loose.js";
 import { type ChildOptions, startHelper } from "./child.js";
 import {
   exchange,
@@ -25,7 +26,6 @@ import {
 import { offerHandshake } from "./handshake.js";
 import { type Packet, PktReader, PktWriter } from "./pkt-line.js";
 import { type Direction, packetTracer } from "./transcript.js";
-import { verifiedLoose } from "./verify.js";
 
 /** How to start a helper and what to offer it. */
 export interface ConnectOptions extends ChildOptions {
@@ -101,7 +101,7 @@ function clientOn(wire: Wire, negotiation: Negotiation): ProcessClient {
     async getGitObject(oid) {
       agreed("get_git_obj");
       const loose = await getLoose(wire, oid);
-      return loose && verifiedLoose(oid, loose);
+      return loose && verifiedLoose({ oid }, loose);
     },
     async getRawObject(oid) {
       agreed("get_raw_obj");

@@ -4,10 +4,10 @@ import { OdbError } from "../src/errors.js";
 import { type Content, verified } from "../src/object/content.js";
 import type { ObjectId } from "../src/object/id.js";
 import { type ObjectInfo, parseInfo } from "../src/object/info.js";
+import { verifiedLoose } from "../src/object/verified-loose.js";
 import { type ChildOptions, type HelperChild, startHelper } from "./child.js";
 import { type Capability, capabilities, type OdbClient } from "./handler.js";
 import { OutputQueue } from "./output.js";
-import { verifiedLoose } from "./verify.js";
 
 /** How to start a script helper. */
 export type ScriptConnectOptions = ChildOptions;
@@ -35,7 +35,7 @@ export async function connectScript(command: string, options: ScriptConnectOptio
     negotiation: { version: 1, capabilities: offered },
     async getGitObject(oid) {
       const info = await find(script, oid);
-      return info && verifiedLoose(oid, outputOf(script, `get_git_obj ${oid}`));
+      return info && verifiedLoose({ oid }, outputOf(script, `get_git_obj ${oid}`));
     },
     async getRawObject(oid) {
       const info = await find(script, oid);
