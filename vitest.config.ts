@@ -1,9 +1,12 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     pool: "forks",
+    // Most tests wait for processes of their own: by default a machine of two cores would run one file at a time.
+    maxWorkers: Math.max(2, availableParallelism()),
     globalSetup: "test/support/run-folder.ts",
     testTimeout: 60_000,
     hookTimeout: 60_000,
