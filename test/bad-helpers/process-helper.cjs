@@ -197,7 +197,8 @@ function putGit(oid, size) {
   for (let packet = read(); packet !== null; packet = read()) packets.push(packet);
   const bytes = inflateSync(Buffer.concat(packets));
   const content = bytes.subarray(bytes.indexOf(0) + 1);
-  if (!is("put-git-object") || content.length !== size) return accept(oid, size, content);
+  const wrong = content.length !== size || hashOf(oid, content) !== oid;
+  if (wrong && (!is("put-git-object") || content.length !== size)) return answer("error");
   save(oid, content);
   return answer("success");
 }
