@@ -9,6 +9,8 @@ export default defineConfig({
     maxWorkers: Math.max(2, availableParallelism()),
     globalSetup: "test/support/run-folder.ts",
     testTimeout: 60_000,
+    // A busy CI machine may be slower than any patience; a test that needed its second try is named in the report.
+    retry: process.env.CI ? 1 : 0,
     hookTimeout: 60_000,
     // A git of the user's must not leak into a test, nor a helper find another ODB.
     env: {
