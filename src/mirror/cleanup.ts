@@ -1,8 +1,9 @@
 /** Taking away what no reader can need any more: in steps, a grace period after each. */
 
-import type { Bucket, CallOptions } from "../bucket/bucket.js";
+import type { Bucket, CallOptions, Entry } from "../bucket/bucket.js";
 import { changePacks } from "./publish.js";
 import type { MirrorRecord, Since } from "./record.js";
+import { settled } from "./run.js";
 
 /** Where unfinished things lie. */
 export const temporaryPrefix = "tmp/";
@@ -31,10 +32,12 @@ export async function cleanUp(
 ): Promise<Kept> {
   const now = Date.now();
   const retired = Object.keys(kept.superseded).filter((name) => isOver(kept.superseded[name], graceMs, now));
-  const listed = new Set(
-    await changePacks(bucket, (names) => names.filter((name) => !retired.includes(name)), options),
-  );
-  const present = await packsPresent(bucket, options);
+  const [names, present, temporary] = await settled([
+    changePacks(bucket, (names) => names.filter((name) => !retired.includes(name)), options),
+    packsPresent(bucket, options),
+    temporaryKeys(bucket, options),
+  ]);
+  const listed = new Set(names);
   const unlisted: Record<string, string> = {};
   const gone: string[] = [];
   for (const [name, keys] of present) {
@@ -43,7 +46,7 @@ export async function cleanUp(
     if (isOver(since, graceMs, now)) gone.push(...keys);
     else unlisted[name] = since;
   }
-  for await (const { key, modified } of bucket.list(temporaryPrefix, options)) {
+  for (const { key, modified } of temporary) {
     if (modified !== undefined && now - modified.getTime() >= graceMs) gone.push(key);
   }
   // Not while nobody may be left who read the table before: their time has run since they left it.
@@ -61,6 +64,12 @@ async function packsPresent(bucket: Bucket, options: CallOptions): Promise<Map<s
     present.set(name, [...(present.get(name) ?? []), key]);
   }
   return present;
+}
+
+async function temporaryKeys(bucket: Bucket, options: CallOptions): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  for await (const entry of bucket.list(temporaryPrefix, options)) entries.push(entry);
+  return entries;
 }
 
 function isOver(since: string | undefined, graceMs: number, now: number): boolean {

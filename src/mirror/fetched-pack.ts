@@ -8,6 +8,7 @@ import type { Source as Bytes, Content } from "../object/content.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import { type PackIndex, parseIndex } from "../pack/idx.js";
 import { infosOf, smallObjects } from "../repo/cat-file.js";
+import { type ArrivedPack, PassingPack } from "./arriving-pack.js";
 import type { KnownObjects } from "./known.js";
 import { type LfsObject, POINTER_LEAST, POINTER_LIMIT, parsePointer } from "./lfs-pointer.js";
 import { type LinkingType, linksOf, OpenLinks } from "./links.js";
@@ -44,14 +45,28 @@ export interface PackDemand {
 const TREE_LIMIT = 256 * 1024 * 1024;
 
 /**
+ * What to do with a pack that has come whole while git still resolves its deltas: nothing that it holds is checked yet.
+ * The signal says that it was found wrong.
+ */
+export type OnArrival = (pack: ArrivedPack, signal: AbortSignal) => Promise<void>;
+
+/**
  * Takes a pack as it comes, and checks it.
  *
- * @throws OdbError integrity, when bytes, ids or links are wrong; whatever `content` throws
+ * @param onArrival not called where git keeps the pack so that it cannot be read early
+ * @throws OdbError integrity, when bytes, ids or links are wrong; whatever `content` or `onArrival` throws
  */
-export async function fetchPack(content: Content, demand: PackDemand): Promise<FetchedPack> {
+export async function fetchPack(
+  content: Content,
+  demand: PackDemand,
+  onArrival?: OnArrival,
+): Promise<FetchedPack> {
   const repo = await scratchRepository(demand.hash, demand.directory);
   try {
-    const checksum = await indexPack(repo, content, demand);
+    const checksum =
+      onArrival === undefined
+        ? await indexPack(repo, content, demand)
+        : await indexArriving(repo, content, demand, onArrival);
     const file = join(repo.objectsDir, "pack", `pack-${checksum}`);
     const [pack, index] = [await fileSource(`${file}.pack`), await fileSource(`${file}.idx`)];
     const indexed = await parseIndex(
@@ -76,6 +91,43 @@ export async function fetchPack(content: Content, demand: PackDemand): Promise<F
     await repo[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** The two work on the same pack; what fails first ends the other. */
+async function indexArriving(
+  repo: ScratchRepository,
+  content: Content,
+  demand: PackDemand,
+  onArrival: OnArrival,
+): Promise<string> {
+  const stop = new AbortController();
+  const signal = demand.signal ? AbortSignal.any([demand.signal, stop.signal]) : stop.signal;
+  const passing = new PassingPack(demand.hash);
+  let failed: { error: unknown } | undefined;
+  const orStop = async <T>(work: Promise<T>) => {
+    try {
+      return await work;
+    } catch (error) {
+      failed ??= { error };
+      stop.abort();
+      return undefined;
+    }
+  };
+  let ended = false;
+  let arrival: Promise<unknown> | undefined;
+  const arrive = async () => {
+    await using pack = await passing.arrived(join(repo.objectsDir, "pack"), () => ended);
+    if (pack !== undefined) await onArrival(pack, signal);
+  };
+  async function* whole(): Content {
+    yield* passing.through(content);
+    arrival = orStop(arrive());
+  }
+  const checksum = await orStop(indexPack(repo, whole(), { ...demand, signal }));
+  ended = true;
+  await arrival;
+  if (failed !== undefined) throw failed.error;
+  return checksum ?? "";
 }
 
 /** @returns the pack's checksum. git verifies the trailer and finds every id; with a flag, every link too. */
@@ -142,14 +194,13 @@ async function gatherLinks(
 async function findPointers(repo: ScratchRepository): Promise<LfsObject[]> {
   const small: ObjectId[] = [];
   let rest = "";
-  const args = ["cat-file", "--batch-check", "--batch-all-objects", "--unordered"];
-  for await (const chunk of repo.stream(args)) {
-    const lines = (rest + chunk.toString("latin1")).split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) {
-      const [oid = "", type, size] = line.split(" ");
-      const couldBe = type === "blob" && Number(size) >= POINTER_LEAST && Number(size) < POINTER_LIMIT;
-      if (couldBe) small.push(oid as ObjectId);
+  const format = "--batch-check=%(objecttype) %(objectsize) %(objectname)";
+  for await (const chunk of repo.stream(["cat-file", format, "--batch-all-objects", "--unordered"])) {
+    const text = rest + chunk.toString("latin1");
+    const end = text.lastIndexOf("\n") + 1;
+    rest = text.slice(end);
+    for (const [, size, oid] of text.slice(0, end).matchAll(smallBlob)) {
+      if (Number(size) >= POINTER_LEAST && Number(size) < POINTER_LIMIT) small.push(oid as ObjectId);
     }
   }
   const found = new Map<string, LfsObject>();
@@ -159,6 +210,9 @@ async function findPointers(repo: ScratchRepository): Promise<LfsObject[]> {
   }
   return [...found.values()];
 }
+
+/** A pointer has more than 99 bytes and less than 10,000. */
+const smallBlob = /^blob (\d{3,4}) (\w+)$/gm;
 
 const CHUNK = 1 << 20;
 

@@ -6,7 +6,6 @@ import { toOdbError } from "../errors.js";
 import { sourceName, withoutUserinfo } from "../repo/upload-pack.js";
 import { mirrorOne } from "./mirror-one.js";
 import type { MirrorDone, MirrorFailed, MirrorOptions, MirrorPair, MirrorReport } from "./options.js";
-import { openSource } from "./source.js";
 
 const WORKERS = 4;
 
@@ -55,13 +54,11 @@ async function mirrorPair(pair: MirrorPair, options: MirrorOptions): Promise<Mir
   options.onEvent?.({ event: "start", ...names });
   let bucket: Bucket | undefined;
   try {
-    const call = options.signal ? { signal: options.signal } : {};
     bucket = await openBucket(pair.target, {
       ...(options.credentials && { credentials: options.credentials }),
       ...(options.s3Client && { s3Client: options.s3Client }),
     });
-    using source = await openSource(pair.source, call);
-    return { ...(await mirrorOne(source, bucket, options)), ...names };
+    return { ...(await mirrorOne(pair.source, bucket, options)), ...names };
   } catch (error) {
     return { ...names, error: toOdbError(error) };
   } finally {

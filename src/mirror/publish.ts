@@ -15,6 +15,7 @@ const LIMIT = 16 * 1024 * 1024;
  * of its packs is lost.
  *
  * @param change from the names that are listed to those that shall be; it may be called again
+ * @param known the table as it was read a while ago: believed until a write finds it changed
  * @returns the names listed now
  * @throws OdbError conflict, when others change it all the time
  */
@@ -22,9 +23,10 @@ export async function changePacks(
   bucket: Bucket,
   change: (names: readonly string[]) => readonly string[],
   options: CallOptions,
+  known?: Table,
 ): Promise<readonly string[]> {
   for (let tries = 0; tries < TRIES; tries++) {
-    const found = await readTable(bucket, packsKey, LIMIT, options);
+    const found = tries === 0 && known ? known : await readTable(bucket, packsKey, LIMIT, options);
     const names = change(found ? parsePacks(found.bytes) : []);
     const bytes = formatPacks(names);
     if (found?.bytes.equals(bytes)) return names;

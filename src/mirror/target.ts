@@ -22,6 +22,8 @@ export interface Target {
   readonly infoRefs: Table | undefined;
   readonly refs: readonly Ref[];
   readonly packs: readonly string[];
+  /** What says which packs there are. */
+  readonly packTable: Table | undefined;
   readonly head: Buffer | undefined;
   readonly record: MirrorRecord | undefined;
   readonly recordEtag: string | undefined;
@@ -42,6 +44,7 @@ export async function readTarget(bucket: Bucket, options: CallOptions): Promise<
     infoRefs,
     refs: infoRefs ? parseInfoRefs(infoRefs.bytes, `${bucket.name}/${refsKey}`) : [],
     packs: packs ? parsePacks(packs.bytes) : [],
+    packTable: packs,
     head: head?.bytes,
     record: record && parseRecord(record.bytes, `${bucket.name}/${recordKey}`),
     recordEtag: record?.etag,
