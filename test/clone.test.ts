@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cliEnv, gitOdb, startOdb } from "./support/cli.js";
+import { type CloneServer, makeCloneServer, noise } from "./support/clone-server.js";
 import { type FaultyProxy, startFaultyProxy } from "./support/faulty-proxy.js";
 import { git, spawnGit, tempRepo, tryGit } from "./support/git.js";
 import { type GitHttpServer, startGitHttp } from "./support/git-http.js";
@@ -18,43 +19,11 @@ const root = tempDir("clone");
 const store = join(root, "store");
 const accept = `--accept-odb=${store}`;
 
-/** Bytes that do not compress, always the same for a seed. */
-function noise(size: number, seed: number): Buffer {
-  const bytes = Buffer.alloc(size);
-  for (let at = 0, state = seed; at < size; at++) {
-    state = (state * 1_103_515_245 + 12_345) & 0x7fffffff;
-    bytes[at] = state >> 16;
-  }
-  return bytes;
+function makeServer(name: string, ...initArgs: string[]): CloneServer {
+  return makeCloneServer(root, name, ...initArgs);
 }
 
-/** A repository of three commits with an ODB, pushed to a bare one with its metadata refs. */
-function makeServer(name: string, ...initArgs: string[]): { work: string; server: string; store: string } {
-  const work = tempRepo(...initArgs);
-  const server = join(root, name);
-  const own = initArgs.length === 0 ? store : join(root, `${name}.store`);
-  const run = (...args: string[]) => expect(gitOdb(args, { cwd: work })).toMatchObject({ status: 0 });
-  run("init", "-q", "media", own);
-  run("track", "-q", "media", "*.bin");
-  for (const n of [1, 2, 3]) {
-    writeFileSync(join(work, "big.bin"), noise(100_000, n));
-    writeFileSync(join(work, `small${n}.txt`), `${n}\n`);
-    git(["add", "-A"], { cwd: work });
-    git(["commit", "-qm", `${n}`], { cwd: work });
-    if (n === 2) git(["branch", "side"], { cwd: work });
-  }
-  git(["tag", "-am", "one", "v1", "HEAD~2"], { cwd: work });
-  run("put", "-q", "media", "HEAD:big.bin", "HEAD~1:big.bin", "HEAD~2:big.bin");
-  run("init", "-q", "--publish", "media");
-  git(["clone", "-q", "--bare", work, server]);
-  git(["remote", "remove", "origin"], { cwd: server });
-  git(["remote", "add", "origin", server], { cwd: work });
-  git(["push", "-q", "origin", "refs/odbs/*:refs/odbs/*"], { cwd: work });
-  git(["config", "uploadpack.allowFilter", "true"], { cwd: server });
-  return { work, server, store: own };
-}
-
-let full: ReturnType<typeof makeServer>;
+let full: CloneServer;
 let http: GitHttpServer;
 let proxy: FaultyProxy;
 
@@ -405,10 +374,10 @@ describe("failures", () => {
     renameSync(`${stored}.away`, stored);
     expect([status, stderr]).toEqual([
       128,
-      expect.stringMatching(/fatal: .*checkout failed: run "git restore --source=HEAD :\/" in \S+\n$/),
+      expect.stringMatching(/fatal: .*checkout failed: run "git checkout --force" in \S+\n$/),
     ]);
     proxy.clear();
-    expect(tryGit(["restore", "--source=HEAD", ":/"], { cwd: dir, env: cliEnv() }).status).toBe(0);
+    expect(tryGit(["checkout", "--quiet", "--force"], { cwd: dir, env: cliEnv() }).status).toBe(0);
     expect(readFileSync(join(dir, "big.bin")).equals(noise(100_000, 3))).toBe(true);
   });
 });

@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { cloneByBundles } from "../bundle/clone.js";
 import { parseFilter } from "../bundle/files.js";
+import { leaveRepository } from "../repo/clone-start.js";
 import { gitCredentials } from "../repo/credential.js";
 import type { Context, OutputOptions } from "./context.js";
 import { addOutputOptions } from "./verb.js";
@@ -30,6 +31,7 @@ async function clone(
   options: Options,
   context: Context,
 ): Promise<void> {
+  leaveRepository();
   const progress = context.progress("Downloading bundles", undefined, options);
   try {
     const result = await cloneByBundles({

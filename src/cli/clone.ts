@@ -5,7 +5,9 @@ import { runBundleStep } from "../../helpers/bundle-step.js";
 import { OdbError } from "../errors.js";
 import { parseAcceptance } from "../odb/trust.js";
 import { cloneRepository } from "../remote/clone.js";
-import { folderOf, sourceUrl } from "../remote/clone-source.js";
+import { cloneUrl } from "../remote/clone-url.js";
+import { folderOf } from "../repo/clone-source.js";
+import { leaveRepository } from "../repo/clone-start.js";
 import { runGit } from "../repo/process.js";
 import { acceptStore } from "./accept.js";
 import type { Context, OutputOptions } from "./context.js";
@@ -67,7 +69,7 @@ async function clone(
     );
   }
   leaveRepository();
-  const url = sourceUrl(source);
+  const url = cloneUrl(source);
   const acceptance = parseAcceptance(options.acceptOdb ?? []);
   const into = directory ?? folderOf(url);
   const { quiet, progress = process.stderr.isTTY } = options;
@@ -94,21 +96,6 @@ async function clone(
       note,
     },
   );
-}
-
-/** As `git clone`: the repository that the command was started in, or by, has no part in it. */
-function leaveRepository(): void {
-  for (const name of [
-    "DIR",
-    "WORK_TREE",
-    "INDEX_FILE",
-    "OBJECT_DIRECTORY",
-    "COMMON_DIR",
-    "PREFIX",
-    "NAMESPACE",
-  ]) {
-    delete process.env[`GIT_${name}`];
-  }
 }
 
 async function defaultRemote(): Promise<string> {

@@ -1,7 +1,7 @@
 /** Published settings: `refs/odbs/<name>/config`, by which a clone learns where an ODB's store is. */
 
 import { parseBucketUrl } from "../bucket/url.js";
-import { OdbError } from "../errors.js";
+import { OdbError, toOdbError } from "../errors.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import { parseConfigSize } from "../repo/config.js";
 import type { Repository } from "../repo/git.js";
@@ -119,12 +119,20 @@ function parseEntries(name: string, ref: string, list: string): PublishedSetting
     const value = cut < 0 ? "" : entry.slice(cut + 1);
     if (key === `${prefix}url`) found.urls.push(value);
     else if (key === `${prefix}layout`) found.layout = value;
-    else if (key === `${prefix}minsize`) found.minSize = parseConfigSize(key, value);
+    else if (key === `${prefix}minsize`) found.minSize = parseMinSize(key, value, ref);
     else throw refused(ref, `${JSON.stringify(key)} may not be published (only url, layout and minSize)`);
   }
   if (found.urls.length === 0) throw refused(ref, `it has no ${prefix}url`);
   const urls = found.urls.map((url) => withLayout(url, found.layout));
   return { name, urls, ...(found.minSize !== undefined && { minSize: found.minSize }) };
+}
+
+function parseMinSize(key: string, value: string, ref: string): number {
+  try {
+    return parseConfigSize(key, value);
+  } catch (error) {
+    throw refused(ref, toOdbError(error).message);
+  }
 }
 
 /** The URL that an ODB's config has, with the layout in its query. @throws OdbError invalid, for what is no bucket URL */

@@ -48,7 +48,7 @@ async function isConfigured(repo: Repository, name: string): Promise<boolean> {
 async function setUp(repo: Repository, name: string, hooks: SetUpHooks): Promise<boolean> {
   const settings = await readPublished(repo, name).catch((error: unknown) => {
     const failure = toOdbError(error);
-    if (failure.code !== "invalid" && failure.code !== "config") throw failure;
+    if (failure.code !== "invalid") throw failure;
     hooks.warn(failure.message);
     return undefined;
   });

@@ -6,18 +6,20 @@
 import { OdbError, toOdbError } from "../errors.js";
 import { fetchPromises } from "../odb/server-promise.js";
 import { type Odb, openOdb } from "../odb/session.js";
+import { checkOut, setHead } from "../repo/clone-checkout.js";
+import { type CloneFolder, claimFolder } from "../repo/clone-folder.js";
+import { askRemote, type CloneHead, chooseHead, type RemoteRefs } from "../repo/clone-source.js";
+import { historyRefspecs, setPartial, setRemote, startClone } from "../repo/clone-start.js";
 import { setConfig } from "../repo/config.js";
 import { openRepository, type Repository } from "../repo/git.js";
 import { type GitOptions, runGit } from "../repo/process.js";
-import { checkOut, setHead } from "./clone-checkout.js";
 import { type CloneFilter, chooseFilter, fetchLeftOut } from "./clone-filter.js";
-import { claimFolder } from "./clone-folder.js";
 import { type ProposedOdb, setUpOdbs } from "./clone-odbs.js";
-import { askRemote, type CloneHead, chooseHead, isOdbUrl, type RemoteRefs } from "./clone-source.js";
+import { isOdbUrl } from "./clone-url.js";
 
 /** What to clone, and how. */
 export interface CloneOptions {
-  /** As `sourceUrl` gives it. */
+  /** As `cloneUrl` gives it. */
   readonly url: string;
   readonly directory: string;
   /** Fetched before anything else. Default {@link INITIAL_REFSPEC}. */
@@ -49,21 +51,24 @@ export interface CloneHooks {
 export const INITIAL_REFSPEC = "+refs/odbs/*:refs/odbs/*";
 
 /**
- * Clones. Until the history is there, a failure or an interruption removes what was made; a checkout that fails leaves
- * the repository, as with `git clone`.
+ * Clones. Until the history is there, a failure or an interruption removes what was made, and after a kill the same call
+ * goes on with what is left; a checkout that fails leaves the repository, as with `git clone`.
  *
  * @throws OdbError conflict, when the directory is not empty; config, when the remote cannot be cloned; aborted
  */
 export async function cloneRepository(options: CloneOptions, hooks: CloneHooks): Promise<void> {
-  await using folder = await claimFolder(options.directory);
-  const remote = await askRemote(options.url, gitOptions(options));
-  const clone: Clone = { ...options, directory: folder.path, refs: remote, hooks };
+  const { url, remote: name, branch = "", filter = "", initialRefspecs = [] } = options;
+  const words = ["clone", url, name, branch, String(filter), ...initialRefspecs];
+  const request = { directory: options.directory, words, onFailure: "remove" } as const;
+  await using folder = await claimFolder(request);
+  const remote = await askRemote(url, gitOptions(options));
+  const clone: Clone = { ...options, folder, refs: remote, hooks };
   const head = remote.refs.size === 0 ? undefined : await chooseHead(remote, options.branch);
-  const repo = await (remote.refs.size === 0 || isOdbUrl(options.url)
+  const repo = await (remote.refs.size === 0 || isOdbUrl(url)
     ? cloneByGit(clone)
     : cloneInSteps(clone, head));
   options.signal.throwIfAborted();
-  folder.keep();
+  await folder.complete();
   if (remote.refs.size === 0) return;
   if (head === undefined) {
     hooks.warn("remote HEAD refers to nonexistent ref, unable to checkout");
@@ -72,20 +77,22 @@ export async function cloneRepository(options: CloneOptions, hooks: CloneHooks):
 
 /** A clone under way. */
 interface Clone extends CloneOptions {
+  readonly folder: CloneFolder;
   readonly refs: RemoteRefs;
   readonly hooks: CloneHooks;
 }
 
 /** An empty remote, or one that git reaches by our own remote helper, which leaves out the big blobs itself. */
 async function cloneByGit(clone: Clone): Promise<Repository> {
-  const { url, directory, refs, branch, filter } = clone;
+  const { url, folder, refs, branch, filter } = clone;
   const isEmpty = refs.refs.size === 0;
-  const args = ["clone", "--origin", clone.remote, ...outputArgs(clone)];
+  const marks = (await folder.begin("anew")).flatMap((setting) => ["-c", setting]);
+  const args = ["clone", ...marks, "--origin", clone.remote, ...outputArgs(clone)];
   if (!isEmpty || !clone.checkout) args.push("--no-checkout");
   if (branch !== undefined) args.push("--branch", branch);
   if (filter) args.push(`--filter=${filter}`);
-  await runShown(runGit, [...args, "--", url, directory], clone);
-  const repo = await openRepository(directory);
+  await runShown(runGit, [...args, "--", url, folder.path], clone);
+  const repo = await openRepository(folder.path);
   if (isEmpty) return repo;
   await fetchMetadata(repo, clone);
   await setUpOdbs(repo, clone.hooks);
@@ -93,17 +100,12 @@ async function cloneByGit(clone: Clone): Promise<Repository> {
 }
 
 async function cloneInSteps(clone: Clone, head: CloneHead | undefined): Promise<Repository> {
-  const { url, directory, refs, remote, hooks } = clone;
-  const args = ["init", "--quiet", `--object-format=${refs.hash ?? "sha1"}`];
-  if (head !== undefined && "branch" in head) {
-    args.push(`--initial-branch=${head.branch.replace("refs/heads/", "")}`);
-  }
-  await runGit([...args, "--", directory], gitOptions(clone));
-  const repo = await openRepository(directory);
+  const { url, folder, refs, remote, hooks } = clone;
+  const repo = await startClone(folder, refs, head, gitOptions(clone));
   await fetchMetadata(repo, clone);
   // Before the remote itself: git asks promisors in the order of the config.
   const odbs = await setUpOdbs(repo, hooks);
-  await repo.run(["remote", "add", "--", remote, url]);
+  await setRemote(repo, remote, url);
   for (const name of odbs.usable) {
     await using odb = await openOdb(repo, name, { warn: hooks.warn });
     await hooks.bundle(odb);
@@ -135,13 +137,12 @@ async function fetchRest(
   const { remote, hooks } = clone;
   const args = ["fetch", ...outputArgs(clone), "--no-write-fetch-head"];
   if (filter.spec !== undefined) {
-    // The user's own choice makes it a partial clone in name, too: a git that knows no such thing refuses it.
-    if (clone.filter) await setConfig(repo, "extensions.partialClone", remote);
-    if (clone.filter) await setConfig(repo, "core.repositoryFormatVersion", "1");
+    // Only by the user's own choice: then the reference client cannot use it any more.
+    if (clone.filter) await setPartial(repo, remote);
     hooks.note(filter.note);
     args.push(`--filter=${filter.spec}`);
   }
-  args.push("--", remote, `+refs/heads/*:refs/remotes/${remote}/*`, "+refs/tags/*:refs/tags/*");
+  args.push("--", remote, ...historyRefspecs(remote));
   if (head !== undefined && "detached" in head && head.ref === "HEAD") args.push("HEAD");
   await runShown(repo.run, ["-c", "gc.auto=0", ...args], clone);
   await repo.run(["pack-refs", "--all"]);
@@ -153,21 +154,17 @@ async function fetchRest(
 
 /** What can be done again in the clone, which stays. */
 async function finish(repo: Repository, clone: Clone, head: CloneHead): Promise<void> {
-  try {
-    await checkOut(head, (args) => runShown(repo.run, args, clone));
-    if (clone.submodules) {
-      await setConfig(repo, "submodule.active", ".");
-      await runShown(repo.run, ["submodule", "update", "--init", "--recursive"], clone);
-    }
-  } catch (error) {
+  const run = (args: readonly string[]) => runShown(repo.run, args, clone);
+  await checkOut(repo, head, run, clone.signal);
+  if (!clone.submodules) return;
+  await setConfig(repo, "submodule.active", ".");
+  const update = ["submodule", "update", "--init", "--recursive"];
+  await run(update).catch((error: unknown) => {
     clone.signal.throwIfAborted();
     const { code, message } = toOdbError(error);
-    throw new OdbError(
-      code,
-      `${message}; the clone is complete, but its checkout failed: run "git restore --source=HEAD :/" in ${clone.directory}`,
-      { cause: error },
-    );
-  }
+    const then = `the clone is complete but for submodules: run "git ${update.join(" ")}" in ${repo.name}`;
+    throw new OdbError(code, `${message}; ${then}`, { cause: error });
+  });
 }
 
 /** Runs a git of the clone: its progress is shown as it comes, or what it warned of afterwards. */

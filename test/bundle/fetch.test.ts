@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { cloneByBundles } from "../../src/bundle/clone.js";
@@ -68,7 +68,22 @@ describe("a clone by bundles", () => {
     const mark = table === "bundles.json" ? "bundle.latestTimestamp" : "fetch.bundleCreationToken";
     expect(config(directory, mark)).toBe(`${newest}`);
     expect(readdirSync(join(directory, ".git/odb-bundles"))).toEqual([]);
-    expect(existsSync(join(directory, ".git/odb-bundles-clone"))).toBe(false);
+    expect(tryGit(["config", "--get-regexp", "^odbclone"], { cwd: directory }).status).toBe(1);
+  });
+
+  it("has nothing to do with the repository that it is started in, or by", async () => {
+    await using at = await scene();
+    const other = sourceRepo();
+    const before = allObjects(other);
+    const directory = join(tempDir("clone"), "c");
+    const table = `${at.server.url}/bundles.json`;
+    const env = { GIT_DIR: join(other, ".git"), GIT_WORK_TREE: other, GIT_INDEX_FILE: join(other, ".git/i") };
+    const child = startOdb(["bundle", "clone", "-q", at.repo, directory, "--bundles", table], { env });
+    expect(await finish(child)).toEqual({ status: 0, stderr: "" });
+    expect(allObjects(directory)).toEqual(allObjects(at.repo));
+    expect(git(["status", "--porcelain"], { cwd: directory })).toBe("");
+    expect(allObjects(other)).toEqual(before);
+    expect(config(other, "remote.origin.url")).toBe("");
   });
 
   it("later takes only the new bundles, also when the table was rewritten", async () => {
@@ -103,6 +118,7 @@ describe("a clone by bundles", () => {
     const partial = await clone(at, table, "blob:none");
     expect(partial).toMatchObject({ taken: 1, failed: 0, warnings: [] });
     expect(git(["fsck"], { cwd: partial.directory })).toBe("");
+    expect(config(partial.directory, "extensions.partialClone")).toBe("origin");
     const full = await clone(at, table);
     expect(full.warnings[0]).toMatch(/made with --filter=blob:none.*going on without this bundle/);
     expect(git(["fsck", "--strict"], { cwd: full.directory })).toBe("");

@@ -1,12 +1,11 @@
-/** What `git odb clone` clones from: the URL as git takes it, the folder named after it, and what the remote has. */
+/** What a clone is made from: the URL as git takes it, the folder named after it, and what the remote has. */
 
 import { existsSync } from "node:fs";
 import { basename, isAbsolute, resolve } from "node:path";
 import { OdbError, toOdbError } from "../errors.js";
 import { type HashAlgorithm, isObjectId, type ObjectId } from "../object/id.js";
-import { parseStoreUrl } from "../odb/store-url.js";
-import { type GitOptions, gitRecords, runGit } from "../repo/process.js";
 import { redact } from "../trace.js";
+import { type GitOptions, gitRecords, runGit } from "./process.js";
 
 /** What a remote says of itself, by one `git ls-remote`. */
 export interface RemoteRefs {
@@ -28,7 +27,6 @@ export function sourceUrl(text: string): string {
   if (text === "" || text.startsWith("-")) {
     throw new OdbError("invalid", `${JSON.stringify(text)} is no URL of a repository`);
   }
-  if (text.startsWith("odb::")) return `odb::${parseStoreUrl(text.slice("odb::".length)).url}`;
   if (isLocalPath(text)) return isAbsolute(text) ? text : resolve(text);
   const [, userinfo] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#\s@]*)@/i.exec(text) ?? [];
   if (userinfo?.includes(":")) {
@@ -38,11 +36,6 @@ export function sourceUrl(text: string): string {
     );
   }
   return text;
-}
-
-/** Whether it is a remote of ours, which git reaches by `git-remote-odb`. */
-export function isOdbUrl(url: string): boolean {
-  return /^odb:(?::|\/\/)/.test(url);
 }
 
 /**
