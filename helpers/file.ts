@@ -1,5 +1,6 @@
 /** git-odb-helper-file: objects in a folder. */
 
+import { fileHelper } from "./kinds.js";
 import { runHelper } from "./run.js";
 
-void runHelper({ command: "git-odb-helper-file", schemes: ["file"], urls: "file:///folder, or a path" });
+void runHelper(fileHelper);

@@ -1,27 +1,22 @@
 /** A helper from its command line to its exit code. */
 
 import { type GetKind, type OdbHandler, serveProcess, serveScript, stdinChunks } from "../protocol/index.js";
-import { exitCodeOf, OdbError, toOdbError } from "../src/errors.js";
+import { exitCodeOf, toOdbError } from "../src/errors.js";
 import type { Odb } from "../src/odb/session.js";
 import { type HelperArguments, helperUsage, parseHelperArguments } from "./arguments.js";
+import { checkScheme, type HelperKind } from "./kinds.js";
 import type { Unopened } from "./rescue.js";
 import { brokenHandler, type StoreHandlerOptions, storeHandler } from "./store-handler.js";
 
-/** What one helper differs in from the others. */
-export interface HelperKind {
-  /** Its file name. */
-  readonly command: string;
-  /** The schemes of its URLs; `file` takes plain paths too. None: it needs no URL. */
-  readonly schemes: readonly string[];
-  /** For `-h`: what a URL looks like. */
-  readonly urls: string;
-  /** What it does with an ODB. Default: {@link storeHandler}. */
+/** A helper, and what it does with an ODB. */
+export interface RunnableHelper extends HelperKind {
+  /** Default: {@link storeHandler}. */
   readonly handler?: (odb: Odb, options: StoreHandlerOptions) => OdbHandler;
 }
 
 /** Runs to the end of git's command (or of one instruction) and sets `process.exitCode`; never throws. */
 export async function runHelper(
-  kind: HelperKind,
+  kind: RunnableHelper,
   argv: readonly string[] = process.argv.slice(2),
 ): Promise<void> {
   // Also for what our own children start.
@@ -78,7 +73,7 @@ async function rescuer(unopened: Unopened, tell: Tell): Promise<OdbHandler> {
   return rescuingHandler(unopened, tell);
 }
 
-async function serve(kind: HelperKind, args: HelperArguments, tell: Tell): Promise<void> {
+async function serve(kind: RunnableHelper, args: HelperArguments, tell: Tell): Promise<void> {
   const script = args.instruction.length > 0;
   const { handler, get } = await open(kind, args, tell);
   // Nothing is held back by a script's other instructions.
@@ -98,7 +93,7 @@ async function serve(kind: HelperKind, args: HelperArguments, tell: Tell): Promi
  * Opens the ODB. A failure is answered to each command instead of ending the helper: at a helper that does not shake
  * hands that git dies, though it could go on with what it has.
  */
-async function open(kind: HelperKind, args: HelperArguments, warn: Tell): Promise<Opened> {
+async function open(kind: RunnableHelper, args: HelperArguments, warn: Tell): Promise<Opened> {
   try {
     const { openOdbHere } = await import("../src/odb/session.js");
     const { url, name } = args;
@@ -116,18 +111,6 @@ async function open(kind: HelperKind, args: HelperArguments, warn: Tell): Promis
       get: "git",
     };
   }
-}
-
-function checkScheme(kind: HelperKind, name: string, urls: readonly string[]): void {
-  const [url] = urls;
-  if (url === undefined || kind.schemes.length === 0) return;
-  const scheme = /^([A-Za-z][A-Za-z0-9+.-]+):/.exec(url)?.[1]?.toLowerCase() ?? "file";
-  if (kind.schemes.includes(scheme)) return;
-  const right = scheme === "https" ? "http" : scheme;
-  throw new OdbError(
-    "config",
-    `ODB "${name}" has a ${scheme} URL, which this helper does not serve: use git-odb-helper-${right} --name ${name}`,
-  );
 }
 
 /** git may end a helper without waiting for it: what is held back is written now. */

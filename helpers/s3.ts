@@ -1,9 +1,6 @@
 /** git-odb-helper-s3: objects in S3. */
 
+import { s3Helper } from "./kinds.js";
 import { runHelper } from "./run.js";
 
-void runHelper({
-  command: "git-odb-helper-s3",
-  schemes: ["s3"],
-  urls: "s3://bucket/prefix?endpoint=...&region=...",
-});
+void runHelper(s3Helper);

@@ -147,12 +147,16 @@ function unreturned(input: AsyncIterator<Uint8Array>): Content {
   return { [Symbol.asyncIterator]: () => ({ next: () => input.next() }) };
 }
 
+/** What that client has done with an object that is not what its name says, and what the user does now. */
 function explained(error: OdbError, { size }: ObjectInfo): OdbError {
-  if (error.code !== "integrity" || size <= FAULTY_SIZE) return error;
-  const fault = "git's script mode sends wrong bytes above 8 MiB, and has stored this file nowhere";
-  const advice = 'run "git config core.bigFileThreshold 8m" (or use odb.<name>.subprocessCommand)';
-  const then = 'then "git rm --cached" and "git add" the file again';
-  return new OdbError("integrity", `${error.message}: ${fault}: ${advice}, ${then}`, { cause: error });
+  if (error.code !== "integrity") return error;
+  const again = '"git rm --cached" and "git add" the file again';
+  const why =
+    size > FAULTY_SIZE
+      ? "git's script mode sends wrong bytes above 8 MiB, and has stored this file nowhere: " +
+        `run "git config core.bigFileThreshold 8m" (or use odb.<name>.subprocessCommand), then ${again}`
+      : `git ignores this in script mode, and has stored the file nowhere: ${again}, when nothing writes to it`;
+  return new OdbError("integrity", `${error.message}: ${why}`, { cause: error });
 }
 
 async function looseOfRaw(handler: OdbHandler, oid: ObjectId): Promise<Content | undefined> {

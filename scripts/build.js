@@ -1,7 +1,7 @@
 // Builds dist/: the library with its types (tsc), each command as a loader and one CommonJS file (esbuild), and the S3 client apart.
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, rmSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -44,8 +44,12 @@ const s3Apart = {
 /** Parts of Node that take a millisecond or two to load, and that many a run does without: loaded when first touched. */
 const seldom = [
   "node:child_process",
+  "node:crypto",
   "node:fs/promises",
+  "node:http",
+  "node:https",
   "node:module",
+  "node:net",
   "node:os",
   "node:stream",
   "node:stream/promises",
@@ -72,14 +76,26 @@ const builtinsLater = {
   },
 };
 
+/** The helpers with a store, whose `have` of script mode is answered by a small file of its own where that is possible. */
+const quickHave = "git-odb-have.cjs";
+const withQuickHave = ["git-odb-helper-file", "git-odb-helper-http", "git-odb-helper-s3"];
+
 /** What a command itself is: it loads its main file with a code cache, 8 ms sooner than Node compiles it. */
-const loaderOf = (main) => ({
-  contents: `import { join } from "node:path";
-    import { requireCached } from "./src/code-cache.ts";
-    requireCached(join(__dirname, ${JSON.stringify(main)}));`,
-  resolveDir: resolve("."),
-  loader: "ts",
-});
+const loaderOf = (command, main) => {
+  const load = `requireCached(join(__dirname, ${JSON.stringify(main)}))`;
+  const start = withQuickHave.includes(command)
+    ? `if (process.argv.at(-1) !== "have") ${load};
+      else require(join(__dirname, "${quickHave}"))
+        .answerHave("${command}", process.argv.slice(2)).then((done) => done || ${load});`
+    : `${load};`;
+  return {
+    contents: `import { join } from "node:path";
+      import { requireCached } from "./src/code-cache.ts";
+      ${start}`,
+    resolveDir: resolve("."),
+    loader: "ts",
+  };
+};
 
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 rmSync("dist", { recursive: true, force: true });
@@ -94,6 +110,13 @@ await build({
   // Run as a script with a code cache, where import() would need a loader.
   supported: { "dynamic-import": false },
 });
+await build({
+  ...bundled,
+  entryPoints: ["helpers/quick-have.ts"],
+  outfile: join("dist/bin", quickHave),
+  minifyWhitespace: true,
+  plugins: [builtinsLater],
+});
 for (const [command, entry] of Object.entries(commands)) {
   if (!existsSync(entry)) continue;
   const main = `${command}.main.cjs`;
@@ -107,6 +130,6 @@ for (const [command, entry] of Object.entries(commands)) {
   });
   const outfile = `dist/bin/${command}.cjs`;
   const banner = { js: "#!/usr/bin/env node" };
-  await build({ ...bundled, stdin: loaderOf(main), outfile, banner, plugins: [builtinsLater] });
+  await build({ ...bundled, stdin: loaderOf(command, main), outfile, banner, plugins: [builtinsLater] });
   chmodSync(outfile, 0o755);
 }

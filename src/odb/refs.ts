@@ -8,10 +8,9 @@ import { smallObjects } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
 import { refNames } from "../repo/ref-files.js";
 import { listRefs, type RefUpdate, updateRefs, writeBlobs } from "../repo/update-ref.js";
-import { parseOdbName } from "./name.js";
+import { areKnown, metadataPrefix } from "./ref-name.js";
 
-/** Above the refs of every ODB. */
-export const METADATA_REFS = "refs/odbs/";
+export { METADATA_REFS, metadataPrefix } from "./ref-name.js";
 
 /** A metadata blob is never larger. */
 export const METADATA_LIMIT = 4096;
@@ -22,11 +21,6 @@ export interface MetadataRef {
   readonly oid: ObjectId;
   /** The blob that the ref points to. */
   readonly blob: ObjectId;
-}
-
-/** `refs/odbs/<name>/`. */
-export function metadataPrefix(name: string): string {
-  return `${METADATA_REFS}${parseOdbName(name)}/`;
 }
 
 /** The bytes of a metadata blob. */
@@ -59,11 +53,6 @@ export async function listMetadataRefs(
     if (!isKnown?.(last as ObjectId) && isObjectId(last)) found.push({ oid: last, blob: oid });
   }
   return found;
-}
-
-function areKnown(names: ReadonlySet<string>, isKnown: (oid: ObjectId) => boolean): boolean {
-  for (const name of names) if (!isKnown(name as ObjectId) && isObjectId(name)) return false;
-  return true;
 }
 
 /** What the metadata blobs say, and the refs that are refused. */

@@ -1,6 +1,5 @@
 /** One ODB of a repository, ready to use: its config, its store and its state, for the helpers and the commands. */
 
-import { basename, dirname, isAbsolute, join } from "node:path";
 import type { CallOptions } from "../bucket/bucket.js";
 import type { BucketOptions } from "../bucket/options.js";
 import { OdbError } from "../errors.js";
@@ -12,6 +11,7 @@ import { openRepository, type Repository } from "../repo/git.js";
 import { openPlainRepository } from "../repo/plain.js";
 import { listRefsCommand } from "../repo/update-ref.js";
 import type { ObjectStore, StoredObject } from "../store/store.js";
+import { absoluteUrl } from "./absolute-url.js";
 import { type OdbConfig, readOdbConfig } from "./config.js";
 import { parseOdbName } from "./name.js";
 import { OdbSession } from "./odb.js";
@@ -151,13 +151,6 @@ export async function openOdbHere(
   const prefix = metadataPrefix(name);
   const ahead = options.haveNext ? [configCommand, listRefsCommand(prefix)] : [configCommand];
   return openOdb(await openRepository(cwd, { ahead }), name, options);
-}
-
-/** A relative path in the config means the same from everywhere: it starts at the top of the main work tree. */
-export function absoluteUrl(url: string, repo: Repository): string {
-  if (isAbsolute(url) || /^[A-Za-z][A-Za-z0-9+.-]+:/.test(url)) return url;
-  const top = basename(repo.commonDir) === ".git" ? dirname(repo.commonDir) : repo.commonDir;
-  return join(top, url);
 }
 
 async function configOf(repo: Repository, name: string, options: OpenOdbOptions): Promise<OdbConfig> {

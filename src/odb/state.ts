@@ -1,12 +1,12 @@
 /** The private state of an ODB in a clone: the folder `<git-common-dir>/odb/<name>/`, shared by its worktrees. */
 
-import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { toOdbError } from "../errors.js";
 import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo, ObjectType } from "../object/info.js";
+import { shortSha256 } from "../object/short-sha256.js";
 import type { Repository } from "../repo/git.js";
 import { parseOdbName } from "./name.js";
 
@@ -20,7 +20,7 @@ export function stateDirectory(repo: Repository, name: string): string {
  * former URL had must not be named once the URL has changed.
  */
 export function storeKey(urls: readonly string[]): string {
-  return createHash("sha256").update(urls.join("\n")).digest("hex").slice(0, 16);
+  return shortSha256(urls.join("\n")).slice(0, 16);
 }
 
 /** Names of the files in a folder; none when it is not there. In this thread, as {@link readState}. */

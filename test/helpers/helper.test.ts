@@ -222,6 +222,15 @@ describe("when the store fails", () => {
   });
 });
 
+it("says what to do about wrong bytes of a small script put", () => {
+  const { oid } = object(Buffer.from("right"));
+  const repo = odbRepo(tempDir("odb"));
+  const put = run(repo, ["--name", "magic", "put_raw_obj", oid, "5", "blob"], Buffer.from("wrong"));
+  expect(put.code).toBe(128);
+  expect(put.err).toMatch(new RegExp(`^error: .*${oid}.*stored the file nowhere: "git rm --cached".*\n$`));
+  expect(put.err).not.toMatch(/8 MiB/);
+});
+
 describe("set-ups that are wrong", () => {
   it.each([
     [["--name", "magic", "fly"], 129, /"fly" is no instruction/],
