@@ -64,8 +64,8 @@ describe("have of script mode", () => {
     expect(have(small, repo, {}, "init").status).not.toBe(0);
   });
 
-  it.each<[string, (odb: Awaited<ReturnType<typeof filled>>) => NodeJS.ProcessEnv | undefined]>([
-    ["a journal waits for its refs", ({ state }) => void writeFileSync(join(state, "journal/a.b.1.c"), "")],
+  it.each<[string, (odb: Awaited<ReturnType<typeof filled>>) => unknown, NodeJS.ProcessEnv?]>([
+    ["a journal waits for its refs", ({ state }) => writeFileSync(join(state, "journal/a.b.1.c"), "")],
     [
       "an object waits for the store",
       ({ state, lines: [line = ""] }) => {
@@ -75,23 +75,20 @@ describe("have of script mode", () => {
     ],
     [
       "a ref is not confirmed",
-      ({ repo }) => void git(["update-ref", `${refs}/${"a".repeat(40)}`, blob(repo)], { cwd: repo }),
+      ({ repo }) => git(["update-ref", `${refs}/${"a".repeat(40)}`, blob(repo)], { cwd: repo }),
     ],
     ["something is taken back", ({ state, lines }) => appendFileSync(confirmed(state), `\n-${lines[0]}\n`)],
     ["a line is torn", ({ state }) => appendFileSync(confirmed(state), "\n0123456")],
-    [
-      "the URL has changed",
-      ({ repo }) => void git(["config", "odb.magic.url", tempDir("odb")], { cwd: repo }),
-    ],
+    ["the URL has changed", ({ repo }) => git(["config", "odb.magic.url", tempDir("odb")], { cwd: repo })],
     [
       "the URL is another helper's",
-      ({ repo }) => void git(["config", "odb.magic.url", "s3://a/b"], { cwd: repo }),
+      ({ repo }) => git(["config", "odb.magic.url", "s3://a/b"], { cwd: repo }),
     ],
-    ["git receives a push", () => ({ GIT_QUARANTINE_PATH: "/nowhere" })],
+    ["git receives a push", () => {}, { GIT_QUARANTINE_PATH: "/nowhere" }],
     ["the config is broken", ({ repo }) => appendFileSync(join(repo, ".git/config"), "[odb\n")],
-  ])("is left to the whole helper when %s", async (_, change) => {
+  ])("is left to the whole helper when %s", async (_, change, env) => {
     const odb = await filled();
-    const env = change(odb);
+    change(odb);
     const { status, lines, stderr } = have(small, odb.repo, env);
     expect(stderr).toMatch(/git-odb-helper-file\.main\.cjs/);
     expect({ status, lines }).toEqual({ status: 1, lines: [] });
