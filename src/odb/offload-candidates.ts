@@ -1,5 +1,6 @@
 /** Which blobs may be dropped: those that the ODB holds and that a remote-tracking ref reaches (docs/offload.md). */
 
+import { devNull } from "node:os";
 import type { CallOptions } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
@@ -55,7 +56,8 @@ export async function offloadCandidates(
 /** Every object that the remote-tracking refs reach, as far as the scope goes. */
 async function published(repo: Repository, scope: OffloadScope): Promise<Set<ObjectId>> {
   const { revs = [], olderThan } = scope;
-  const objects = await reach(repo, scope.server ? ["--branches", "--tags", "--remotes"] : ["--remotes"]);
+  const refs = scope.server ? ["--branches", "--tags", "--remotes"] : ["--remotes"];
+  const objects = await reach(repo, refs, { env: AS_OTHERS_HAVE_IT });
   if (revs.length > 0) {
     const inRevs = await reach(repo, [...(await checkRevs(repo, revs)), "--"]);
     for (const oid of objects) if (!inRevs.has(oid)) objects.delete(oid);
@@ -66,17 +68,25 @@ async function published(repo: Repository, scope: OffloadScope): Promise<Set<Obj
   return objects;
 }
 
+/** Replace refs and grafts are this repository's own: through them a remote-tracking ref seems to reach what is only here. */
+const AS_OTHERS_HAVE_IT = { GIT_NO_REPLACE_OBJECTS: "1", GIT_GRAFT_FILE: devNull };
+
 /** Everything in the trees of the commits since a date, on whatever branch. */
 async function touchedSince(repo: Repository, date: string): Promise<Set<ObjectId>> {
   const commits = await repo.text(["rev-list", "--all", `--since=${await checkDate(repo, date)}`]);
   if (commits === "") return new Set();
-  return reach(repo, ["--no-walk=unsorted", "--stdin"], `${commits}\n`);
+  return reach(repo, ["--no-walk=unsorted", "--stdin"], { input: `${commits}\n` });
 }
 
-async function reach(repo: Repository, args: readonly string[], input = ""): Promise<Set<ObjectId>> {
+async function reach(
+  repo: Repository,
+  args: readonly string[],
+  { input = "", env = {} }: { input?: string; env?: Readonly<Record<string, string>> } = {},
+): Promise<Set<ObjectId>> {
   const command = ["rev-list", "--objects", "--no-object-names", "--missing=allow-any", ...args];
   const objects = new Set<ObjectId>();
-  for await (const line of repo.runLines(command, { input, env: { GIT_NO_LAZY_FETCH: "1" } })) {
+  const options = { input, env: { GIT_NO_LAZY_FETCH: "1", ...env } };
+  for await (const line of repo.runLines(command, options)) {
     if (isObjectId(line)) objects.add(line);
   }
   return objects;

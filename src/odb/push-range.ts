@@ -147,8 +147,11 @@ async function* changesOf(
   if (current !== undefined) yield current;
 }
 
-/** Trees and attributes only: nothing that a range names need be brought from elsewhere. */
-const LOCAL = { GIT_NO_LAZY_FETCH: "1" };
+/**
+ * Trees and attributes only: nothing that a range names need be brought from elsewhere. git pushes the commits
+ * themselves, whatever a replace ref shows here in their place.
+ */
+const LOCAL = { GIT_NO_LAZY_FETCH: "1", GIT_NO_REPLACE_OBJECTS: "1" };
 
 const COLON = 58;
 

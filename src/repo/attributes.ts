@@ -40,7 +40,7 @@ export async function* checkAttribute(
   if (tree === undefined) {
     yield* ask(repo, attribute, paths, []);
   } else if (await knowsSource(repo, tree)) {
-    yield* ask(repo, attribute, paths, [`--source=${tree}`]);
+    yield* ask(repo, attribute, paths, [`--source=${tree}`], REAL);
   } else {
     yield* askWithIndex(repo, attribute, paths, tree);
   }
@@ -98,8 +98,8 @@ async function* askWithIndex(
       "-c",
       "core.sparseCheckout=false",
     ];
-    await repo.run([...plain, "read-tree", tree], { env });
-    yield* ask(repo, attribute, paths, ["--cached"], env);
+    await repo.run([...plain, "read-tree", tree], { env: { ...env, ...REAL } });
+    yield* ask(repo, attribute, paths, ["--cached"], { ...env, ...REAL });
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
@@ -108,11 +108,14 @@ async function* askWithIndex(
 /** @returns undefined in a repository whose HEAD has no commit yet, when no source was named */
 async function treeOf(repo: Repository, source: string | undefined): Promise<string | undefined> {
   const args = ["rev-parse", "--verify", "--quiet", `${source ?? "HEAD"}^{tree}`];
-  const { status, stdout } = await repo.run(args, { okStatus: [0, 1, 128] });
+  const { status, stdout } = await repo.run(args, { okStatus: [0, 1, 128], env: REAL });
   if (status === 0) return stdout.toString().trim();
   if (source === undefined) return undefined;
   throw new OdbError("config", `${JSON.stringify(source)} names no commit or tree in ${repo.name}`);
 }
+
+/** The tree that was named, not what a replace ref shows in its place. */
+const REAL = { GIT_NO_REPLACE_OBJECTS: "1" };
 
 const sourceKnown = new WeakMap<Repository, boolean>();
 

@@ -80,6 +80,19 @@ describe("what is sent", () => {
     expect(stored(store)).toEqual([blob(repo, "HEAD:late.dat")]);
   });
 
+  it("is of the commits that git pushes, whatever a replace ref shows in their place", () => {
+    const { repo, store } = emptyFixture();
+    const before = blob(repo, "HEAD");
+    writeBig(repo, "a.bin", 1000);
+    writeFileSync(join(repo, "plain.txt"), "plain\n");
+    commit(repo, "one");
+    const sent = blob(repo, "HEAD:a.bin");
+    git(["replace", "HEAD", before], { cwd: repo });
+    git(["replace", sent, blob(repo, "HEAD^{tree}:.gitattributes")], { cwd: repo });
+    expectOk(gitOdb(["push", "-q"], { cwd: repo }));
+    expect(stored(store)).toEqual([sent]);
+  });
+
   it("goes by size, too, unless an attribute says no", () => {
     const { repo, store } = emptyFixture();
     expectOk(gitOdb(["track", "big", "--above", "5k"], { cwd: repo }));
