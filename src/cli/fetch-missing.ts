@@ -9,6 +9,7 @@ import { formatBytes } from "../progress.js";
 import { fetchObjects } from "../remote/fetch.js";
 import { readConfig } from "../repo/config.js";
 import type { Repository } from "../repo/git.js";
+import { clearLeftBehind } from "../repo/left-behind.js";
 import type { Context, OutputOptions } from "./context.js";
 import { withOdb } from "./odb.js";
 
@@ -31,7 +32,10 @@ export async function bringMissing(
 ): Promise<void> {
   const entries = await readConfig(repo);
   const odbs = await readOdbConfig(repo, entries);
-  if (!options.dryRun) await adopt(repo, options, context);
+  if (!options.dryRun) {
+    await clearLeftBehind(repo);
+    await adopt(repo, options, context);
+  }
   const left = new Set(await find());
   if (options.dryRun) return listMissing(left, context);
   for (const name of odbs.keys()) {

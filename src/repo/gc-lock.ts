@@ -1,11 +1,12 @@
 /** The lock of `git gc`, held while packs are replaced: two that do so at once could delete each other's (builtin/gc.c). */
 
-import { link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { OdbError, toOdbError } from "../errors.js";
 import type { Repository } from "./git.js";
+import { isAlive, isLeftBehind, ownTag } from "./left-behind.js";
 
 /** git takes the lock of a process that it cannot ask about for stale after 12 hours. */
 const STALE_MS = 12 * 3600 * 1000;
@@ -33,9 +34,10 @@ export async function withGcLock<T>(repo: Repository, use: () => Promise<T>): Pr
  * which a kill would leave behind for good.
  */
 async function take(repo: Repository, path: string, content: string): Promise<void> {
-  const own = join(repo.commonDir, "odb", `gc.${process.pid}.tmp`);
+  const own = join(repo.commonDir, "odb", `gc.${ownTag()}.tmp`);
   try {
     await mkdir(dirname(own), { recursive: true });
+    await clearLeft(dirname(own));
     await writeFile(own, content);
     await clearStale(path, `${own}.stale`);
     await link(own, path);
@@ -52,6 +54,14 @@ async function take(repo: Repository, path: string, content: string): Promise<vo
     "conflict",
     `git gc or another git odb is at work on the packs (process ${holder}): run this again when it is done`,
   );
+}
+
+/** What those have left who were killed on the way to the lock. */
+async function clearLeft(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const tag = /^gc\.(.*)\.tmp(?:\.stale)?$/.exec(name)?.[1];
+    if (tag !== undefined && isLeftBehind(tag)) await rm(join(folder, name), { force: true });
+  }
 }
 
 /** Moves the lock of a process that is gone out of the way. If another has taken it meanwhile, it is put back. */
@@ -89,14 +99,4 @@ async function livingHolder(path: string): Promise<string | undefined> {
   const { mtimeMs } = await stat(path);
   if (Date.now() - mtimeMs > STALE_MS) return undefined;
   return host !== hostname() || isAlive(Number(pid)) ? `${pid} on ${host}` : undefined;
-}
-
-/** Whether a process of this host runs. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== "ESRCH";
-  }
 }

@@ -1,6 +1,6 @@
 /** A pack file that grows, with its index and its promisor mark at the end: gitformat-pack(5), builtin/index-pack.c. */
 
-import { createHash, type Hash, randomBytes } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
@@ -8,6 +8,7 @@ import { OdbError, toOdbError } from "../errors.js";
 import type { HashAlgorithm, ObjectId } from "../object/id.js";
 import type { IndexEntry } from "../pack/idx.js";
 import { formatIndex } from "../pack/idx-write.js";
+import { temporaryPack } from "./left-behind.js";
 
 /** A pack under way. Entries are added one after the other: `begin`, any number of `append`, `end`. */
 export interface PackFile {
@@ -43,11 +44,7 @@ export async function createPackFile(
   expected: number,
 ): Promise<PackFile> {
   const directory = join(objectsDir, "pack");
-  const suffix = randomBytes(6).toString("hex");
-  const temporary = {
-    pack: join(directory, `tmp_pack_${suffix}`),
-    idx: join(directory, `tmp_idx_${suffix}`),
-  };
+  const temporary = temporaryPack(directory);
   const context = `write a pack into ${objectsDir}`;
   try {
     const handle = await openNew(temporary.pack, directory);
@@ -195,9 +192,9 @@ class GrowingPack implements PackFile {
     const mode = await packMode(this.#directory);
     await Promise.all([this.#settle(mode), writeDurably(idx, index, mode)]);
     await this.#close();
-    await rename(pack, `${name}.pack`);
+    await rename(pack, `${name}.pack`).catch(sweptAway);
     await writeDurably(`${name}.promisor`, Buffer.alloc(0), mode).catch(unlessThere);
-    await rename(idx, `${name}.idx`);
+    await rename(idx, `${name}.idx`).catch(sweptAway);
     await syncDirectory(this.#directory);
   }
 
@@ -259,6 +256,16 @@ async function writeDurably(path: string, bytes: Uint8Array, mode: number): Prom
   } finally {
     await handle.close();
   }
+}
+
+/** What is under way looks like what was left behind to a gc that keeps nothing, however new it is. */
+function sweptAway(error: NodeJS.ErrnoException): never {
+  if (error.code !== "ENOENT") throw error;
+  throw new OdbError(
+    "conflict",
+    `${error.path} was removed while it was written (git gc --prune=now at the same time?): run this again`,
+    { cause: error },
+  );
 }
 
 /** Another process has just written the same pack: its mark is as good as ours. */

@@ -3,13 +3,11 @@
  * in a folder of their own, which also says what was begun; the next run takes it up.
  */
 
-import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { toOdbError } from "../errors.js";
-import { isAlive } from "./gc-lock.js";
 import type { Repository } from "./git.js";
+import { clearLeftBehind, isLeftBehind, ownTag } from "./left-behind.js";
 
 /** Must not begin with `tmp_`: `git prune` would clear it away under us. */
 const PREFIX = "git-odb-packs-";
@@ -43,18 +41,16 @@ export async function withPackWork<T>(repo: Repository, use: (work: PackWork) =>
 }
 
 async function openPackWork(repo: Repository): Promise<PackWork> {
-  const tag = `${hostTag()}.${process.pid}.${randomBytes(4).toString("hex")}`;
-  const directory = join(repo.objectsDir, `${PREFIX}${tag}`);
+  const directory = join(repo.objectsDir, PREFIX + ownTag());
   await mkdir(directory).catch((error: unknown) => Promise.reject(toOdbError(error)));
   return new Work(repo, directory);
 }
 
-/** Finishes what a run that was killed had begun. The gc lock must be held. */
+/** Finishes what runs that were killed had begun. The gc lock must be held. */
 export async function recoverPackWork(repo: Repository): Promise<void> {
+  await clearLeftBehind(repo);
   for (const folder of await readdir(repo.objectsDir)) {
-    if (!folder.startsWith(PREFIX)) continue;
-    const [host, pid] = folder.slice(PREFIX.length).split(".");
-    if (host !== hostTag() || (Number(pid) !== process.pid && isAlive(Number(pid)))) continue;
+    if (!folder.startsWith(PREFIX) || !isLeftBehind(folder.slice(PREFIX.length))) continue;
     const directory = join(repo.objectsDir, folder);
     for (const { verb, name } of await readNotes(directory)) {
       const base = join(repo.objectsDir, "pack", name);
@@ -198,9 +194,4 @@ async function exists(path: string): Promise<boolean> {
   });
   await file?.close();
   return file !== undefined;
-}
-
-/** This host's name as part of a file name. */
-function hostTag(): string {
-  return hostname().replace(/[^A-Za-z0-9-]/g, "_") || "host";
 }

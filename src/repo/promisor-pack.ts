@@ -43,7 +43,7 @@ const SMALL = 1024 * 1024;
 
 /**
  * Writes a pack, its index and its `.promisor` mark: durable, and then visible all at once, when it resolves. Until
- * then there are only `tmp_pack_*` and `tmp_idx_*`, which `git gc` clears away after a crash.
+ * then there are only `tmp_pack_*` and `tmp_idx_*`, which `clearLeftBehind` or `git gc` clears away after a crash.
  *
  * Everything that the objects of the pack name counts as fetchable again, and `git gc` may drop it: so a tree goes in
  * only if every object it names is safe elsewhere.

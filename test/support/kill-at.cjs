@@ -1,5 +1,6 @@
-// Preloaded into a command (NODE_OPTIONS=--require): kills it, as kill -9 does, before its KILL_AT-th change to the
-// object store or start of a git that writes. KILL_LOG: a file that gets what each step was.
+// Preloaded into a command (NODE_OPTIONS=--require): kills it, as kill -9 does, before its KILL_AT-th change to an
+// object store or to our state, or start of a git that writes. KILL_LOG: a file that gets what each step was.
+// KILL_BY: another signal, which the command may answer as it likes.
 const { appendFileSync } = require("node:fs");
 const fs = require("node:fs/promises");
 const child = require("node:child_process");
@@ -10,14 +11,14 @@ let steps = 0;
 function step(what) {
   steps += 1;
   if (process.env.KILL_LOG) appendFileSync(process.env.KILL_LOG, `${steps} ${what}\n`);
-  if (steps === target) process.kill(process.pid, "SIGKILL");
+  if (steps === target) process.kill(process.pid, process.env.KILL_BY || "SIGKILL");
 }
 
 function isOurs(path) {
-  return /\/objects\/|gc\.pid/.test(String(path));
+  return /\/objects\/|gc\.pid|\.git\/odb\//.test(String(path));
 }
 
-if (/git-odb/.test(process.argv[1] ?? "") && target > 0) {
+if (/git-(?:remote-)?odb/.test(process.argv[1] ?? "") && target > 0) {
   for (const name of ["rename", "rm", "unlink", "link", "writeFile", "mkdir", "open"]) {
     const real = fs[name];
     fs[name] = (...args) => {
@@ -28,7 +29,7 @@ if (/git-odb/.test(process.argv[1] ?? "") && target > 0) {
   }
   const spawn = child.spawn;
   child.spawn = (command, args, ...rest) => {
-    const verb = (args ?? []).find((arg) => /^(?:pack-objects|update-ref|config)$/.test(arg));
+    const verb = (args ?? []).find((arg) => /^(?:pack-objects|update-ref|config|push)$/.test(arg));
     if (command === "git" && verb) step(`spawn git ${verb}`);
     return spawn(command, args, ...rest);
   };
