@@ -5,6 +5,7 @@ import { cloneByBundles } from "../bundle/clone.js";
 import { parseFilter } from "../bundle/files.js";
 import { leaveRepository } from "../repo/clone-start.js";
 import { gitCredentials } from "../repo/credential.js";
+import { rememberCredentials } from "../repo/credential-memory.js";
 import type { Context, OutputOptions } from "./context.js";
 import { addOutputOptions } from "./verb.js";
 
@@ -32,6 +33,7 @@ async function clone(
   context: Context,
 ): Promise<void> {
   leaveRepository();
+  rememberCredentials();
   const progress = context.progress("Downloading bundles", undefined, options);
   try {
     const result = await cloneByBundles({

@@ -8,6 +8,7 @@ import { cloneRepository } from "../remote/clone.js";
 import { cloneUrl } from "../remote/clone-url.js";
 import { folderOf } from "../repo/clone-source.js";
 import { leaveRepository } from "../repo/clone-start.js";
+import { rememberCredentials } from "../repo/credential-memory.js";
 import { runGit } from "../repo/process.js";
 import { acceptStore } from "./accept.js";
 import type { Context, OutputOptions } from "./context.js";
@@ -69,6 +70,7 @@ async function clone(
     );
   }
   leaveRepository();
+  rememberCredentials();
   const url = cloneUrl(source);
   const acceptance = parseAcceptance(options.acceptOdb ?? []);
   const into = directory ?? folderOf(url);
