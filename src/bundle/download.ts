@@ -2,12 +2,12 @@
 
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { httpClient } from "../bucket/http-client.js";
+import type { HttpClient } from "../bucket/http-client.js";
 import type { HttpResponse } from "../bucket/http-exchange.js";
-import type { CredentialProvider } from "../bucket/options.js";
 import { OdbError, toOdbError } from "../errors.js";
+import { HttpClients } from "./clients.js";
 
 /** No bundle is larger than this; a server that sends without end is stopped here. In bytes. */
 const SIZE_LIMIT = 64 * 1024 ** 3;
@@ -18,15 +18,18 @@ export interface DownloadOptions {
   readonly size?: number | undefined;
   /** In hex. With it, a part is also gone on with where the server has no strong etag: the digest will tell. */
   readonly sha256?: string | undefined;
-  readonly credentials?: CredentialProvider | undefined;
+  /** Default: one of its own, without credentials. */
+  readonly clients?: HttpClients | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told of bytes as they arrive. */
   readonly onBytes?: ((count: number) => void) | undefined;
+  /** Told how many bytes are on disk and where: fewer than before when the server sends another file. */
+  readonly onFile?: ((path: string, size: number) => void) | undefined;
 }
 
 /**
  * Downloads `url` into `folder` (made if absent), where a part of it may lie from before: the rest is asked for by
- * Range, if the server still has the same file. What turns out wrong is removed.
+ * Range, if the server still has the same file. What turns out wrong is thrown away.
  *
  * @returns the whole file's path
  * @throws OdbError unavailable, when a later try may go on; integrity, when it is not the file that was promised;
@@ -38,22 +41,23 @@ export async function download(url: string, folder: string, options: DownloadOpt
   await using file = await open(path, "a+").catch(rethrow);
   const note = join(folder, "bundle.etag");
   const base = new URL(url);
-  const client = httpClient(base, { credentials: options.credentials });
+  using own = new HttpClients();
   try {
     const resume = await heldPart(file, note, url, options);
-    const response = await request(client, base, resume, options);
+    const response = await request((options.clients ?? own).of(base), base, resume, options);
     const start = await startOf(response, resume, url);
     await file.truncate(start);
     await writeFile(note, `${url}\n${response.headers.etag ?? ""}\n`);
+    // Not synced to disk: should the machine crash, the digest or git tells that a part was spoilt.
     await receive(response, { file, path, start, url, options });
-    await file.sync();
     return path;
   } catch (error) {
     const known = toOdbError(error, url);
-    if (known.code === "integrity") await rm(path, { force: true });
+    if (known.code === "integrity") {
+      await file.truncate(0);
+      options.onFile?.(path, 0);
+    }
     throw known;
-  } finally {
-    client.close();
   }
 }
 
@@ -87,7 +91,7 @@ async function heldPart(
 }
 
 async function request(
-  client: ReturnType<typeof httpClient>,
+  client: HttpClient,
   url: URL,
   resume: Resume | undefined,
   { signal }: DownloadOptions,
@@ -133,6 +137,7 @@ async function receive(response: HttpResponse, at: Receiving): Promise<void> {
   if (response.status !== 416 && announced > limit) throw tooLarge(url, limit, options);
   const digest = options.sha256 === undefined ? undefined : await digestOf(at.path, start);
   let size = start;
+  options.onFile?.(at.path, size);
   try {
     for await (const chunk of response.status === 416 ? [] : response.content()) {
       size += chunk.length;
@@ -140,6 +145,7 @@ async function receive(response: HttpResponse, at: Receiving): Promise<void> {
       digest?.update(chunk);
       await file.appendFile(chunk);
       options.onBytes?.(chunk.length);
+      options.onFile?.(at.path, size);
     }
   } catch (error) {
     throw brokenOff(error, url, size);

@@ -1,26 +1,22 @@
-/** Bundles on their way into a repository: downloaded in parallel, taken in one by one. */
+/** Bundles on their way into a repository: downloaded in parallel, taken in together or one by one. */
 
 import { rm } from "node:fs/promises";
-import { setTimeout as sleep } from "node:timers/promises";
-import type { CredentialProvider } from "../bucket/options.js";
 import { isTransient, OdbError, toOdbError } from "../errors.js";
 import type { Repository } from "../repo/git.js";
-import { download } from "./download.js";
+import { Arrival } from "./arrival.js";
+import type { HttpClients } from "./clients.js";
+import { downloadPatiently } from "./patience.js";
 import type { Workplace } from "./state.js";
 import type { BundleEntry, BundleTable } from "./table.js";
-import { hasPrerequisites, openBundle, unbundle } from "./unbundle.js";
+import { checkFilter, hasPrerequisites, type OpenBundle, openBundle, unbundle } from "./unbundle.js";
 
 /** Downloads at once. */
-const PARALLEL = 4;
-
-/** Tries of one download within a run, and the first pause between them in milliseconds. */
-const ATTEMPTS = 4;
-const PAUSE_MS = 300;
+const PARALLEL = 6;
 
 /** How to fetch. */
 export interface FetchOptions {
-  /** For the servers of the table and its bundles, each by its own URL. */
-  readonly credentials?: CredentialProvider | undefined;
+  /** For the servers of the table and its bundles. Default: without credentials. */
+  readonly clients?: HttpClients | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told of each bundle that could not be used, in a line. */
   readonly warn: (line: string) => void;
@@ -49,7 +45,7 @@ export interface Work {
 export class Intake implements AsyncDisposable {
   readonly #work: Work;
   readonly #done = new Map<string, "taken" | "failed">();
-  readonly #downloads = new Map<string, Promise<string>>();
+  readonly #arrivals = new Map<string, Arrival>();
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal;
   #waiting: BundleEntry[] = [];
@@ -63,7 +59,7 @@ export class Intake implements AsyncDisposable {
 
   /** Starts to download, as many at once as is right; the others follow. */
   begin(entries: readonly BundleEntry[]): void {
-    this.#waiting = [...entries];
+    this.#waiting = entries.filter((entry) => this.#isFitting(entry));
     this.#startNext();
   }
 
@@ -78,19 +74,51 @@ export class Intake implements AsyncDisposable {
   }
 
   /**
-   * Takes one in, and before it what it turns out to need. A bundle's own faults are told, not thrown.
+   * Takes in several, each standing on those before it, while they arrive: all of them, or, when anything is wrong with
+   * one, first none, and then what can be, one by one. A bundle's own faults are told, not thrown.
    *
    * @throws OdbError aborted, full
    */
-  async take(entry: BundleEntry): Promise<void> {
-    if (this.#done.has(entry.uri)) return;
-    const { workplace, options } = this.#work;
+  async takeAll(entries: readonly BundleEntry[]): Promise<void> {
+    const left = entries.filter(({ uri }) => !this.#done.has(uri));
+    if (left.every((entry) => this.#isFitting(entry)) && (await this.#takeTogether(left))) return;
+    for (const entry of left) await this.#take(entry);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#waiting = [];
+    this.#ending.abort();
+    await Promise.allSettled([...this.#arrivals.values()].map(({ whole }) => whole));
+  }
+
+  /** @returns false when it did not work: which bundle is at fault, if any, shows when they are taken one by one */
+  async #takeTogether(entries: readonly BundleEntry[]): Promise<boolean> {
+    const { repo, isPartial } = this.#work;
     try {
+      const bundles = await Promise.all(entries.map((entry) => this.#open(entry)));
+      const [first] = bundles;
+      if (first !== undefined && !(await hasPrerequisites(repo, first, isPartial))) return false;
+      await unbundle(repo, bundles, isPartial, this.#signal);
+    } catch (error) {
+      if (mustEnd(toOdbError(error))) throw error;
+      return false;
+    }
+    for (const { uri } of entries) await this.#finish(uri);
+    return true;
+  }
+
+  /** Takes one in, once it is here whole, and before it what it turns out to need. */
+  async #take(entry: BundleEntry): Promise<void> {
+    const { workplace, options, isPartial } = this.#work;
+    if (this.#done.has(entry.uri)) return;
+    try {
+      if (!isPartial) checkFilter(entry.filter, entry.uri);
+      await this.#arrival(entry).whole;
       await this.#unbundle(entry);
-      this.#done.set(entry.uri, "taken");
+      await this.#finish(entry.uri);
     } catch (error) {
       const known = toOdbError(error);
-      if (known.code === "aborted" || known.code === "full" || known.code === "bug") throw known;
+      if (mustEnd(known)) throw known;
       this.#done.set(entry.uri, "failed");
       // Of a download that broke off the part stays, to be gone on with.
       if (!isTransient(known)) await rm(workplace.folderOf(entry.uri), { recursive: true, force: true });
@@ -98,73 +126,63 @@ export class Intake implements AsyncDisposable {
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#waiting = [];
-    this.#ending.abort();
-    await Promise.allSettled(this.#downloads.values());
-  }
-
   async #unbundle(entry: BundleEntry): Promise<void> {
-    const { repo, workplace, isPartial } = this.#work;
-    const path = await (this.#downloads.get(entry.uri) ?? this.#start(entry));
-    const bundle = await openBundle(repo, path, entry.uri, isPartial);
-    if (!(await hasPrerequisites(repo, bundle))) {
+    const { repo, isPartial } = this.#work;
+    const bundle = await this.#open(entry);
+    if (!(await hasPrerequisites(repo, bundle, isPartial))) {
       // The table was rewritten, or what it requires could not be had: all that is left is to look below.
-      await this.#takeBelow(entry);
-      if (!(await hasPrerequisites(repo, bundle))) {
+      const below = this.#work.table.bundles.find(({ uri }) => uri === entry.requires);
+      if (below) await this.#take(below);
+      if (!(await hasPrerequisites(repo, bundle, isPartial))) {
         throw new OdbError("conflict", `${entry.uri}: it builds on commits that are not here`);
       }
     }
-    await unbundle(repo, bundle, entry.uri, this.#signal);
-    await rm(workplace.folderOf(entry.uri), { recursive: true, force: true });
+    await unbundle(repo, [bundle], isPartial, this.#signal);
   }
 
-  async #takeBelow(entry: BundleEntry): Promise<void> {
-    const below = this.#work.table.bundles.find(({ uri }) => uri === entry.requires);
-    if (below) await this.take(below);
+  async #finish(uri: string): Promise<void> {
+    this.#done.set(uri, "taken");
+    await rm(this.#work.workplace.folderOf(uri), { recursive: true, force: true });
+  }
+
+  #open(entry: BundleEntry): Promise<OpenBundle> {
+    return openBundle(this.#work.repo, this.#arrival(entry), entry.uri, this.#work.isPartial);
+  }
+
+  /** Whether it is worth a download: what lacks blobs is of no use to a full clone. */
+  #isFitting({ filter }: BundleEntry): boolean {
+    return filter === undefined || this.#work.isPartial;
   }
 
   #startNext(): void {
     while (this.#running < PARALLEL) {
       const next = this.#waiting.shift();
       if (next === undefined) return;
-      if (!this.#downloads.has(next.uri)) void this.#start(next);
+      this.#arrival(next);
     }
   }
 
-  #start(entry: BundleEntry): Promise<string> {
+  /** The bundle's download, begun if it has not been. */
+  #arrival(entry: BundleEntry): Arrival {
+    const { uri, size, sha256 } = entry;
+    const held = this.#arrivals.get(uri);
+    if (held !== undefined) return held;
+    const { workplace, options } = this.#work;
+    const { clients, onBytes } = options;
+    const about = { size, sha256, clients, onBytes, signal: this.#signal };
     this.#running++;
-    const download = downloadPatiently(entry, this.#work, this.#signal).finally(() => {
-      this.#running--;
-      this.#startNext();
-    });
-    this.#downloads.set(entry.uri, download);
-    // It is awaited in its turn.
-    download.catch(() => {});
-    return download;
+    const arrival = new Arrival((onFile) =>
+      downloadPatiently(uri, workplace.folderOf(uri), { ...about, onFile }).finally(() => {
+        this.#running--;
+        this.#startNext();
+      }),
+    );
+    this.#arrivals.set(uri, arrival);
+    return arrival;
   }
 }
 
-/** Goes on after a failure that may pass, and begins anew once when what had been gone on with was another file. */
-async function downloadPatiently(entry: BundleEntry, work: Work, signal: AbortSignal): Promise<string> {
-  const { size, sha256, uri } = entry;
-  const { credentials, onBytes } = work.options;
-  let mayBeginAnew = true;
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await download(uri, work.workplace.folderOf(uri), {
-        size,
-        sha256,
-        credentials,
-        onBytes,
-        signal,
-      });
-    } catch (error) {
-      const known = toOdbError(error);
-      const isOther = known.code === "integrity" && mayBeginAnew;
-      if (isOther) mayBeginAnew = false;
-      if (!(isOther || isTransient(known)) || attempt >= ATTEMPTS || signal.aborted) throw known;
-      await sleep(Math.max(PAUSE_MS * attempt, known.retryAfterMs ?? 0), undefined, { signal });
-    }
-  }
+/** What is no bundle's fault and would strike the next one, too. */
+function mustEnd({ code }: OdbError): boolean {
+  return code === "aborted" || code === "full" || code === "bug";
 }

@@ -14,6 +14,34 @@ export function wantedBundles(table: BundleTable, mark: number): BundleEntry[] {
 }
 
 /**
+ * Bundles that are taken in together have no more than this in all, in bytes. git refuses a pack that has an object
+ * twice, as when a file became again what it was: then they are taken one by one, and this much is soon done again.
+ */
+const TOGETHER = 8 << 20;
+
+/**
+ * Cuts the bundles into runs that can be taken in together. One whose size nobody knows is alone; so is one without
+ * blobs, in which git does not look for what is there twice.
+ */
+export function groupsOf(entries: readonly BundleEntry[], isPartial: boolean): BundleEntry[][] {
+  if (isPartial) return entries.map((entry) => [entry]);
+  const groups: BundleEntry[][] = [];
+  let room = 0;
+  for (const entry of entries) {
+    const { size = TOGETHER } = entry;
+    const last = groups.at(-1);
+    if (last === undefined || size > room) {
+      groups.push([entry]);
+      room = TOGETHER - size;
+    } else {
+      last.push(entry);
+      room -= size;
+    }
+  }
+  return groups;
+}
+
+/**
  * The mark after a fetch: the newest timestamp below which nothing failed.
  *
  * @param isTaken whether the bundle is in the repository now; asked only of what is newer than `mark`

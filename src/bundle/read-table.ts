@@ -1,16 +1,16 @@
 /** Fetches a table of contents, in either of its forms. */
 
-import { httpClient } from "../bucket/http-client.js";
 import { httpError } from "../bucket/http-error.js";
-import type { CredentialProvider } from "../bucket/options.js";
 import { OdbError } from "../errors.js";
 import { collect } from "../object/content.js";
 import { parseBundleList } from "./bundle-list.js";
+import { HttpClients } from "./clients.js";
 import { type BundleTable, parseTable, TABLE_LIMIT } from "./table.js";
 
 /** How to fetch. */
 export interface ReadTableOptions {
-  readonly credentials?: CredentialProvider | undefined;
+  /** Default: one of its own, without credentials. */
+  readonly clients?: HttpClients | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -21,27 +21,23 @@ export interface ReadTableOptions {
  */
 export async function readTable(url: string, options: ReadTableOptions = {}): Promise<BundleTable> {
   const from = parseTableUrl(url);
-  const client = httpClient(from, { credentials: options.credentials });
-  try {
-    const { signal } = options;
-    const response = await client.send({
-      method: "GET",
-      url: from,
-      what: from.href,
-      ...(signal && { signal }),
-    });
-    if (response.status === 404 || response.status === 410) {
-      response.discard();
-      throw new OdbError(
-        "config",
-        `${from.href}: there is no table of bundles (the server answered ${response.status})`,
-      );
-    }
-    if (response.status !== 200) throw await httpError(response, from.href);
-    return await parseEither(await readBounded(response.content(), from.href), from.href);
-  } finally {
-    client.close();
+  const { signal } = options;
+  using own = new HttpClients();
+  const response = await (options.clients ?? own).of(from).send({
+    method: "GET",
+    url: from,
+    what: from.href,
+    ...(signal && { signal }),
+  });
+  if (response.status === 404 || response.status === 410) {
+    response.discard();
+    throw new OdbError(
+      "config",
+      `${from.href}: there is no table of bundles (the server answered ${response.status})`,
+    );
   }
+  if (response.status !== 200) throw await httpError(response, from.href);
+  return await parseEither(await readBounded(response.content(), from.href), from.href);
 }
 
 /** @throws OdbError invalid, unless it is an http(s) URL without a credential */

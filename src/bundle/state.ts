@@ -5,7 +5,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isOwnerGone, ownedName } from "../bucket/owner.js";
 import { OdbError, toOdbError } from "../errors.js";
-import { getConfig, setConfig } from "../repo/config.js";
+import { getConfig, readConfig, setConfig, unsetConfig } from "../repo/config.js";
 import type { Repository } from "../repo/git.js";
 import { ifAbsent } from "./download.js";
 import type { BundleTable } from "./table.js";
@@ -25,32 +25,58 @@ export async function rememberedTable(repo: Repository): Promise<string | undefi
   return (await getConfig(repo, tableKey)) ?? (await getConfig(repo, uriKey));
 }
 
-/** How far the repository has come with this table; 0 when it is another than before. */
-export async function readMark(repo: Repository, url: string, { form }: BundleTable): Promise<number> {
-  const [before, key] = form === "json" ? [tableKey, timestampKey] : [uriKey, tokenKey];
-  if ((await getConfig(repo, before)) !== url) return 0;
-  const mark = Number((await getConfig(repo, key)) ?? 0);
-  return Number.isSafeInteger(mark) && mark > 0 ? mark : 0;
+/** What a repository's config says that is of use here. */
+export interface BundleConfig {
+  /** Last value of each key. */
+  readonly values: ReadonlyMap<string, string | undefined>;
+  /** Whether a remote has promised objects that may be missing here. */
+  readonly isPartial: boolean;
 }
 
-/** Remembers how far it has come: only what is in the repository. */
-export async function writeMark(
-  repo: Repository,
-  url: string,
-  table: BundleTable,
-  mark: number,
-): Promise<void> {
-  const isList = table.form === "list";
-  if ((await getConfig(repo, tableKey)) !== url) {
-    // A mark belongs to its table: none is ever seen beside another's URL.
-    await unset(repo, timestampKey);
-    await setConfig(repo, tableKey, url);
+/** Reads the config, once a run. */
+export async function readBundleConfig(repo: Repository): Promise<BundleConfig> {
+  const values = new Map((await readConfig(repo)).map(({ key, value }) => [key, value]));
+  const promise = /^(?:remote\..*\.(?:promisor|partialclonefilter)|extensions\.partialclone)$/s;
+  return { values, isPartial: [...values.keys()].some((key) => promise.test(key)) };
+}
+
+/** How far a repository has come with a table. */
+export class Mark {
+  /** The timestamp up to which it had all bundles when the run began; 0 when the table is another than before. */
+  readonly start: number;
+  readonly #repo: Repository;
+  readonly #url: string;
+  readonly #values: BundleConfig["values"];
+  readonly #isList: boolean;
+  readonly #key: string;
+
+  constructor(repo: Repository, url: string, { form }: BundleTable, { values }: BundleConfig) {
+    this.#repo = repo;
+    this.#url = url;
+    this.#values = values;
+    this.#isList = form === "list";
+    this.#key = this.#isList ? tokenKey : timestampKey;
+    const held = Number(values.get(this.#key.toLowerCase()) ?? 0);
+    const isSame = values.get((this.#isList ? uriKey : tableKey).toLowerCase()) === url;
+    this.start = isSame && Number.isSafeInteger(held) && held > 0 ? held : 0;
   }
-  if (isList && (await getConfig(repo, uriKey)) !== url) {
-    await unset(repo, tokenKey);
-    await setConfig(repo, uriKey, url);
+
+  /** Remembers the table. A mark belongs to its table: none is ever seen beside another's URL. */
+  async begin(): Promise<void> {
+    await this.#remember(tableKey, timestampKey);
+    if (this.#isList) await this.#remember(uriKey, tokenKey);
   }
-  if (mark > 0) await setConfig(repo, isList ? tokenKey : timestampKey, String(mark));
+
+  /** Remembers how far it has come: only what is in the repository. */
+  async reach(timestamp: number): Promise<void> {
+    await setConfig(this.#repo, this.#key, String(timestamp));
+  }
+
+  async #remember(key: string, markKey: string): Promise<void> {
+    if (this.#values.get(key.toLowerCase()) === this.#url) return;
+    if (this.#values.has(markKey.toLowerCase())) await unsetConfig(this.#repo, markKey);
+    await setConfig(this.#repo, key, this.#url);
+  }
 }
 
 /** A folder for downloads, ours alone while this process lives. */
@@ -92,11 +118,6 @@ async function take(claim: string): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
     throw toOdbError(error);
   }
-}
-
-async function unset(repo: Repository, key: string): Promise<void> {
-  // 5: it is not set.
-  await repo.run(["config", "--local", "--unset-all", key], { okStatus: [0, 5] });
 }
 
 function rethrow(error: unknown): never {

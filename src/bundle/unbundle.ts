@@ -1,21 +1,22 @@
-/** Takes a downloaded bundle into a repository: its pack, proved whole, then its refs under `refs/bundles/`. */
+/** Takes bundles into a repository: their packs, proved whole, then their refs under `refs/bundles/`. */
 
-import { createReadStream } from "node:fs";
 import { OdbError } from "../errors.js";
 import type { ObjectId } from "../object/id.js";
 import type { Repository } from "../repo/git.js";
 import { listRefs, type RefUpdate, updateRefs } from "../repo/update-ref.js";
+import type { Arrival } from "./arrival.js";
 import { type BundleHeader, readBundleHeader } from "./header.js";
+import { joinPacks } from "./join.js";
 
 /** Where git keeps what bundles brought; the fetch that follows tells the server that we have it. */
 const PREFIX = "refs/bundles/";
 
-/** A bundle on disk, its header read. */
+/** A bundle whose header is read; the rest of it may still be on its way. */
 export interface OpenBundle {
   readonly header: BundleHeader;
-  readonly path: string;
-  readonly packStart: number;
-  readonly isPartial: boolean;
+  readonly what: string;
+  /** The pack's bytes from an offset in it on. */
+  bytes(start: number): AsyncIterable<Buffer>;
 }
 
 /**
@@ -26,65 +27,77 @@ export interface OpenBundle {
  */
 export async function openBundle(
   repo: Repository,
-  path: string,
+  arrival: Arrival,
   what: string,
   isPartial: boolean,
 ): Promise<OpenBundle> {
-  const { header, packStart } = await readBundleHeader(createReadStream(path), what);
+  const { header, packStart } = await readBundleHeader(arrival.bytes(), what);
   if (header.hash !== repo.hash) {
     throw new OdbError(
       "unsupported",
       `${what}: a bundle of a ${header.hash} repository; this one is ${repo.hash}`,
     );
   }
-  if (header.filter !== undefined && !isPartial) {
-    throw new OdbError(
-      "unsupported",
-      `${what}: made with --filter=${header.filter}; a full clone with it would lack blobs: take the table of full bundles`,
-    );
-  }
-  return { header, path, packStart, isPartial };
+  if (!isPartial) checkFilter(header.filter, what);
+  return { header, what, bytes: (start) => arrival.bytes(packStart + start) };
+}
+
+/** @throws OdbError unsupported, when there is one: git would not notice that blobs are missing */
+export function checkFilter(filter: string | undefined, what: string): void {
+  if (filter === undefined) return;
+  throw new OdbError(
+    "unsupported",
+    `${what}: made with --filter=${filter}; a full clone with it would lack blobs: take the table of full bundles`,
+  );
 }
 
 /** Whether the repository has, whole, all that the bundle builds on. */
-export async function hasPrerequisites(repo: Repository, bundle: OpenBundle): Promise<boolean> {
-  const { prerequisites } = bundle.header;
-  return prerequisites.length === 0 || (await isWhole(repo, prerequisites, bundle.isPartial));
+export async function hasPrerequisites(
+  repo: Repository,
+  { header }: OpenBundle,
+  isPartial: boolean,
+): Promise<boolean> {
+  const { prerequisites } = header;
+  return prerequisites.length === 0 || (await isWhole(repo, prerequisites, isPartial));
 }
 
 /**
- * Indexes the pack, by which every object's bytes are proved, checks that nothing they name is missing, and only then
- * writes the refs.
+ * Indexes the packs as one, by which every object's bytes are proved, checks that nothing they name is missing, and only
+ * then writes the refs.
  *
- * @throws OdbError integrity, when the pack is corrupt or not whole: no ref is written
+ * @param bundles each standing on those before it
+ * @throws OdbError integrity, when a pack is corrupt or not whole: nothing is stored, no ref is written
  */
 export async function unbundle(
   repo: Repository,
-  bundle: OpenBundle,
-  what: string,
+  bundles: readonly OpenBundle[],
+  isPartial: boolean,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { header, path, packStart } = bundle;
-  const isFiltered = header.filter !== undefined;
+  const isFiltered = bundles.some(({ header }) => header.filter !== undefined);
   const check = isFiltered ? "--promisor=from-bundle" : "--check-self-contained-and-connected";
-  const input = createReadStream(path, { start: packStart, highWaterMark: 1 << 20 });
   const okStatus = isFiltered ? [0] : [0, 1];
-  const pipe = ["index-pack", "--stdin", "--fix-thin", check];
+  const refs = new Map(bundles.flatMap(({ header }) => [...header.refs]));
+  const input = joinPacks(bundles, repo.hash);
   try {
-    const { status } = await repo.run(pipe, { input, okStatus, ...(signal && { signal }) });
-    if (status !== 0 && !(await isWhole(repo, [...header.refs.values()], bundle.isPartial))) {
+    const command = ["index-pack", "--stdin", "--fix-thin", check];
+    const { status } = await repo.run(command, { input, okStatus, ...(signal && { signal }) });
+    // 1: it stands on what was here before.
+    if (status !== 0 && !(await isWhole(repo, [...refs.values()], isPartial))) {
       throw new OdbError("integrity", "objects that it builds on are missing");
     }
   } catch (error) {
-    throw refused(error, what);
+    throw refused(error, bundles.map(({ what }) => what).join(", "));
   }
-  await writeRefs(repo, header.refs);
+  await writeRefs(repo, refs);
 }
 
 /** Whatever git says of a pack is the pack's fault, save a full disk and the like. */
 function refused(error: unknown, what: string): unknown {
   if (!(error instanceof OdbError)) return error;
-  if (error.code === "full" || error.code === "denied" || error.code === "aborted") return error;
+  // Of the download, or of the disk.
+  if (error.code !== "config" && error.code !== "integrity") return error;
+  if (error.message.startsWith(what)) return error;
   return new OdbError("integrity", `${what}: ${error.message}`, { cause: error });
 }
 

@@ -1,6 +1,7 @@
 /** `git odb bundle clone`. */
 
 import type { Command } from "commander";
+import { HttpClients } from "../bundle/clients.js";
 import { cloneByBundles } from "../bundle/clone.js";
 import { parseFilter } from "../bundle/files.js";
 import { leaveRepository } from "../repo/clone-start.js";
@@ -35,6 +36,7 @@ async function clone(
   leaveRepository();
   rememberCredentials();
   const progress = context.progress("Downloading bundles", undefined, options);
+  using clients = new HttpClients(gitCredentials());
   try {
     const result = await cloneByBundles({
       url,
@@ -42,7 +44,7 @@ async function clone(
       tableUrl: options.bundles,
       filter: parseFilter(options.filter),
       isLoud: !options.quiet,
-      credentials: gitCredentials(),
+      clients,
       signal: context.signal,
       warn: (line) => context.warn(line),
       onBytes: (count) => progress.add(0, count),

@@ -1,6 +1,7 @@
 /** `git odb bundle fetch`. */
 
 import type { Command } from "commander";
+import { HttpClients } from "../bundle/clients.js";
 import { fetchBundles } from "../bundle/fetch.js";
 import { readTable } from "../bundle/read-table.js";
 import { rememberedTable } from "../bundle/state.js";
@@ -33,12 +34,12 @@ async function fetchAll(remote: string, options: Options, context: Context): Pro
     );
   }
   const { signal } = context;
-  const credentials = gitCredentials(repo);
-  const table = await readTable(url, { credentials, signal });
+  using clients = new HttpClients(gitCredentials(repo));
+  const table = await readTable(url, { clients, signal });
   const progress = context.progress("Downloading bundles", undefined, options);
   try {
     const { taken } = await fetchBundles(repo, url, table, {
-      credentials,
+      clients,
       signal,
       warn: (line) => context.warn(line),
       onBytes: (count) => progress.add(0, count),

@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { openBucket } from "../bucket/open.js";
 import { parseBundleList } from "../bundle/bundle-list.js";
+import { HttpClients } from "../bundle/clients.js";
 import { chainFolder, listName, parseFilter, tableName } from "../bundle/files.js";
 import { readTable } from "../bundle/read-table.js";
 import { type BundleTable, parseTable, TABLE_LIMIT } from "../bundle/table.js";
@@ -38,7 +39,8 @@ async function readEither(
 ): Promise<BundleTable> {
   const { signal } = context;
   const isTable = /^https?:.*\/(?:bundle-list|[^/]*\.json)(?:\?.*)?$/i.test(url);
-  if (isTable) return await readTable(url, { signal, credentials: gitCredentials() });
+  using clients = new HttpClients(gitCredentials());
+  if (isTable) return await readTable(url, { signal, clients });
   const bucket = await openBucket(url, { credentials: gitCredentials() });
   try {
     const folder = chainFolder(filter);

@@ -1,6 +1,7 @@
 /** `git odb bundle ref`. */
 
 import type { Command } from "commander";
+import { HttpClients } from "../bundle/clients.js";
 import { readTable } from "../bundle/read-table.js";
 import { newestBase, writeBundleRef } from "../bundle/ref.js";
 import { parseOdbName } from "../odb/name.js";
@@ -16,7 +17,8 @@ export function define(command: Command, context: Context): void {
     .action(async (text: string, url: string, options: OutputOptions) => {
       const name = parseOdbName(text);
       const repo = await openRepository();
-      const table = await readTable(url, { credentials: gitCredentials(repo), signal: context.signal });
+      using clients = new HttpClients(gitCredentials(repo));
+      const table = await readTable(url, { clients, signal: context.signal });
       const uri = newestBase(table, url);
       const isNew = await writeBundleRef(repo, name, uri);
       await context.print(`refs/odbs/${name}/bundle ${uri}\n`);

@@ -86,6 +86,22 @@ describe("a clone by bundles", () => {
     expect(config(other, "remote.origin.url")).toBe("");
   });
 
+  it("takes bundles one by one where a file has become again what it was", async () => {
+    await using at = await scene();
+    const lines = Array.from({ length: 300 }, (_, n) => `line ${n}\n`).join("");
+    for (const last of ["a", "b", "unrelated", "a", "a, and more"]) {
+      writeFileSync(join(at.repo, last === "unrelated" ? "other" : "text"), `${lines}${last}\n`);
+      git(["add", "."], { cwd: at.repo });
+      git(["commit", "-qm", last], { cwd: at.repo });
+      await bundleUp(at.repo, at.folder);
+    }
+    const { directory, taken, warnings } = await clone(at);
+    expect([taken, warnings]).toEqual([8, []]);
+    expect(allObjects(directory)).toEqual(allObjects(at.repo));
+    expect(readdirSync(join(directory, ".git/objects/pack")).length).toBeGreaterThan(8);
+    expect(bundlesSeen(at.server)).toBe(8);
+  });
+
   it("later takes only the new bundles, also when the table was rewritten", async () => {
     await using at = await scene();
     const { directory } = await clone(at);
