@@ -2,11 +2,19 @@
 
 import { checkOut, setHead } from "../repo/clone-checkout.js";
 import { claimFolder } from "../repo/clone-folder.js";
-import { askRemote, type CloneHead, chooseHead, folderOf, sourceUrl } from "../repo/clone-source.js";
+import {
+  askRemote,
+  type CloneHead,
+  chooseHead,
+  folderOf,
+  type RemoteRefs,
+  sourceUrl,
+} from "../repo/clone-source.js";
 import { historyRefspecs, setPartial, setRemote, startClone } from "../repo/clone-start.js";
 import { setConfig } from "../repo/config.js";
 import type { Repository } from "../repo/git.js";
 import type { GitOptions } from "../repo/process.js";
+import { updateRefs } from "../repo/update-ref.js";
 import { fetchBundles } from "./fetch.js";
 import type { BundleFilter } from "./files.js";
 import type { FetchOptions, FetchResult } from "./intake.js";
@@ -46,14 +54,16 @@ export async function cloneByBundles(options: CloneOptions): Promise<CloneResult
   const directory = options.directory ?? folderOf(url);
   const words = ["bundle clone", url, tableUrl, filter ?? ""];
   await using folder = await claimFolder({ directory, words, onFailure: "leave" });
-  const table = await readTable(tableUrl, options);
-  const remote = await askRemote(url, gitOptions(options));
+  const [table, remote] = await Promise.all([
+    readTable(tableUrl, options),
+    askRemote(url, gitOptions(options)),
+  ]);
   const head = await chooseHead(remote, undefined);
   const repo = await startClone(folder, remote, head, gitOptions(options));
-  await setRemote(repo, REMOTE, url);
   if (filter !== undefined) await setPromisor(repo, filter);
-  const result = await fetchBundles(repo, tableUrl, table, options);
-  await fetchRest(repo, options, head);
+  const meanwhile = () => setRemote(repo, REMOTE, url);
+  const result = await fetchBundles(repo, tableUrl, table, { ...options, meanwhile });
+  if (!(await takeAllFrom(repo, remote, head, result))) await fetchRest(repo, options, head);
   if (head !== undefined) await setHead(repo, REMOTE, head, remote);
   await folder.complete();
   if (head === undefined) warn("the remote repository has no HEAD: nothing was checked out");
@@ -65,6 +75,27 @@ async function setPromisor(repo: Repository, filter: BundleFilter): Promise<void
   await setConfig(repo, `remote.${REMOTE}.promisor`, "true");
   await setConfig(repo, `remote.${REMOTE}.partialclonefilter`, filter);
   await setPartial(repo, REMOTE);
+}
+
+/**
+ * Writes the remote's refs as they were when it was asked, if the bundles have brought all that these reach.
+ *
+ * @returns false when there is something to fetch
+ */
+async function takeAllFrom(
+  repo: Repository,
+  { refs }: RemoteRefs,
+  head: CloneHead | undefined,
+  { tips }: FetchResult,
+): Promise<boolean> {
+  const wanted = [...refs].filter(([ref]) => /^refs\/(?:heads|tags)\//.test(ref));
+  if (head === undefined || "detached" in head || !wanted.every(([, oid]) => tips.has(oid))) return false;
+  const local = (ref: string) => ref.replace(/^refs\/heads\//, `refs/remotes/${REMOTE}/`);
+  await updateRefs(
+    repo,
+    wanted.map(([ref, oid]) => ({ ref: local(ref), oid })),
+  );
+  return true;
 }
 
 /** What the bundles lack; the server is told of what they brought, by refs/bundles. */

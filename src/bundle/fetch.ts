@@ -26,13 +26,15 @@ export async function fetchBundles(
   const wanted = wantedBundles(table, mark.start);
   await using intake = new Intake({ repo, workplace, table, isPartial, options });
   intake.begin(wanted);
-  await mark.begin();
+  // One after the other: git does not wait for the lock of its config.
+  const settings = (options.meanwhile?.() ?? Promise.resolve()).then(() => mark.begin());
   let reached = mark.start;
   for (const group of groupsOf(wanted, isPartial)) {
-    await intake.takeAll(group);
+    await Promise.all([settings, intake.takeAll(group)]);
     const now = newMark(table, mark.start, (each) => intake.has(each));
     if (now > reached) await mark.reach(now);
     reached = now;
   }
+  await settings;
   return intake.result();
 }

@@ -2,6 +2,7 @@
 
 import { rm } from "node:fs/promises";
 import { isTransient, OdbError, toOdbError } from "../errors.js";
+import type { ObjectId } from "../object/id.js";
 import type { Repository } from "../repo/git.js";
 import { Arrival } from "./arrival.js";
 import type { HttpClients } from "./clients.js";
@@ -22,6 +23,8 @@ export interface FetchOptions {
   readonly warn: (line: string) => void;
   /** Told of bytes as they arrive. */
   readonly onBytes?: (count: number) => void;
+  /** What else there is to do with the repository's config: it is done while the first bundles arrive. */
+  readonly meanwhile?: () => Promise<void>;
 }
 
 /** What came of a fetch. */
@@ -30,6 +33,8 @@ export interface FetchResult {
   readonly taken: number;
   /** Bundles that were wanted and could not be used; each was told. */
   readonly failed: number;
+  /** What their refs are: the repository has all that these reach. */
+  readonly tips: ReadonlySet<ObjectId>;
 }
 
 /** What an intake works with. */
@@ -48,6 +53,7 @@ export class Intake implements AsyncDisposable {
   readonly #arrivals = new Map<string, Arrival>();
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal;
+  readonly #tips = new Set<ObjectId>();
   #waiting: BundleEntry[] = [];
   #running = 0;
 
@@ -70,7 +76,7 @@ export class Intake implements AsyncDisposable {
   result(): FetchResult {
     const states = [...this.#done.values()];
     const count = (state: string) => states.filter((each) => each === state).length;
-    return { taken: count("taken"), failed: count("failed") };
+    return { taken: count("taken"), failed: count("failed"), tips: this.#tips };
   }
 
   /**
@@ -98,7 +104,7 @@ export class Intake implements AsyncDisposable {
       const bundles = await Promise.all(entries.map((entry) => this.#open(entry)));
       const [first] = bundles;
       if (first !== undefined && !(await hasPrerequisites(repo, first, isPartial))) return false;
-      await unbundle(repo, bundles, isPartial, this.#signal);
+      await this.#unbundle(bundles);
     } catch (error) {
       if (mustEnd(toOdbError(error))) throw error;
       return false;
@@ -114,7 +120,7 @@ export class Intake implements AsyncDisposable {
     try {
       if (!isPartial) checkFilter(entry.filter, entry.uri);
       await this.#arrival(entry).whole;
-      await this.#unbundle(entry);
+      await this.#unbundleOne(entry);
       await this.#finish(entry.uri);
     } catch (error) {
       const known = toOdbError(error);
@@ -126,7 +132,7 @@ export class Intake implements AsyncDisposable {
     }
   }
 
-  async #unbundle(entry: BundleEntry): Promise<void> {
+  async #unbundleOne(entry: BundleEntry): Promise<void> {
     const { repo, isPartial } = this.#work;
     const bundle = await this.#open(entry);
     if (!(await hasPrerequisites(repo, bundle, isPartial))) {
@@ -137,7 +143,12 @@ export class Intake implements AsyncDisposable {
         throw new OdbError("conflict", `${entry.uri}: it builds on commits that are not here`);
       }
     }
-    await unbundle(repo, [bundle], isPartial, this.#signal);
+    await this.#unbundle([bundle]);
+  }
+
+  async #unbundle(bundles: readonly OpenBundle[]): Promise<void> {
+    const refs = await unbundle(this.#work.repo, bundles, this.#work.isPartial, this.#signal);
+    for (const oid of refs.values()) this.#tips.add(oid);
   }
 
   async #finish(uri: string): Promise<void> {

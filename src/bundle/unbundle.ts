@@ -66,6 +66,7 @@ export async function hasPrerequisites(
  * then writes the refs.
  *
  * @param bundles each standing on those before it
+ * @returns the refs
  * @throws OdbError integrity, when a pack is corrupt or not whole: nothing is stored, no ref is written
  */
 export async function unbundle(
@@ -73,11 +74,11 @@ export async function unbundle(
   bundles: readonly OpenBundle[],
   isPartial: boolean,
   signal?: AbortSignal,
-): Promise<void> {
+): Promise<ReadonlyMap<string, ObjectId>> {
   const isFiltered = bundles.some(({ header }) => header.filter !== undefined);
   const check = isFiltered ? "--promisor=from-bundle" : "--check-self-contained-and-connected";
   const okStatus = isFiltered ? [0] : [0, 1];
-  const refs = new Map(bundles.flatMap(({ header }) => [...header.refs]));
+  const refs = refsOf(bundles);
   const input = joinPacks(bundles, repo.hash);
   try {
     const command = ["index-pack", "--stdin", "--fix-thin", check];
@@ -90,6 +91,7 @@ export async function unbundle(
     throw refused(error, bundles.map(({ what }) => what).join(", "));
   }
   await writeRefs(repo, refs);
+  return refs;
 }
 
 /** Whatever git says of a pack is the pack's fault, save a full disk and the like. */
@@ -110,25 +112,42 @@ async function isWhole(repo: Repository, oids: readonly ObjectId[], isPartial: b
   return status === 0;
 }
 
-/** A branch `a` may have given way to one called `a/b` since an earlier bundle. */
-async function writeRefs(repo: Repository, refs: ReadonlyMap<string, ObjectId>): Promise<void> {
-  const wanted = new Map<string, ObjectId>();
-  for (const [ref, oid] of refs) {
-    if (ref.startsWith("refs/")) wanted.set(PREFIX + ref.slice("refs/".length), oid);
+/**
+ * The refs under which git keeps what bundles brought. Of several bundles the later ones win, also where a branch `a`
+ * has given way to one called `a/b`.
+ */
+function refsOf(bundles: readonly OpenBundle[]): Map<string, ObjectId> {
+  const refs = new Map<string, ObjectId>();
+  for (const { header } of bundles) {
+    const brought = new Map<string, ObjectId>();
+    for (const [ref, oid] of header.refs) {
+      if (ref.startsWith("refs/")) brought.set(PREFIX + ref.slice("refs/".length), oid);
+    }
+    for (const ref of inTheWay(refs.keys(), brought)) refs.delete(ref);
+    for (const [ref, oid] of brought) refs.set(ref, oid);
   }
+  return refs;
+}
+
+async function writeRefs(repo: Repository, refs: ReadonlyMap<string, ObjectId>): Promise<void> {
+  const updates = [...refs].map(([ref, oid]): RefUpdate => ({ ref, oid }));
+  try {
+    await updateRefs(repo, updates);
+  } catch (error) {
+    if (!(error instanceof OdbError) || error.code !== "conflict") throw error;
+    const held = (await listRefs(repo, PREFIX)).map(({ ref }) => ref);
+    await updateRefs(
+      repo,
+      inTheWay(held, refs).map((ref): RefUpdate => ({ ref, oid: undefined })),
+    );
+    await updateRefs(repo, updates);
+  }
+}
+
+/** Those of `held` that cannot be beside `wanted`: a ref is no folder. */
+function inTheWay(held: Iterable<string>, wanted: ReadonlyMap<string, unknown>): string[] {
   const folders = new Set([...wanted.keys()].flatMap(foldersOf));
-  const held = await listRefs(repo, PREFIX);
-  const inTheWay = held.filter(
-    ({ ref }) => folders.has(ref) || foldersOf(ref).some((folder) => wanted.has(folder)),
-  );
-  await updateRefs(
-    repo,
-    inTheWay.map(({ ref }): RefUpdate => ({ ref, oid: undefined })),
-  );
-  await updateRefs(
-    repo,
-    [...wanted].map(([ref, oid]): RefUpdate => ({ ref, oid })),
-  );
+  return [...held].filter((ref) => folders.has(ref) || foldersOf(ref).some((folder) => wanted.has(folder)));
 }
 
 /** `a/b` and `a` of `a/b/c`. */

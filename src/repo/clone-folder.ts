@@ -1,7 +1,7 @@
 /** The folder a clone is made in: claimed, marked while the clone is unfinished, and gone on with when it was killed. */
 
 import { rmSync } from "node:fs";
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { OdbError, toOdbError } from "../errors.js";
@@ -68,7 +68,13 @@ export async function claimFolder({ directory, words, onFailure }: CloneRequest)
       await mkdir(gitDir, { recursive: true }).catch((error: unknown) => {
         throw toOdbError(error, `make ${path}`);
       });
-      if (continued) await clearLeftovers(gitDir);
+      if (!continued) {
+        await writeFile(join(gitDir, "config"), formatMark(settings)).catch((error: unknown) => {
+          throw toOdbError(error, `make ${path}`);
+        });
+        return settings;
+      }
+      await clearLeftovers(gitDir);
       for (const setting of settings) {
         const [key = ""] = setting.split("=", 1);
         const value = setting.slice(key.length + 1);
@@ -85,6 +91,16 @@ export async function claimFolder({ directory, words, onFailure }: CloneRequest)
       if (begun && !kept) await rm(junk(), forced);
     },
   };
+}
+
+/** The mark as git writes it, for a config that is not there yet: a git for each setting would cost 4 ms. */
+function formatMark(settings: readonly string[]): string {
+  const lines = settings.map((setting) => {
+    const [, key, value = ""] = /^odbclone\.([a-z]+)=(.*)$/s.exec(setting) ?? [];
+    const escaped = value.replace(/["\\]/g, "\\$&").replaceAll("\n", "\\n").replaceAll("\t", "\\t");
+    return `\t${key} = "${escaped}"\n`;
+  });
+  return `[${MARK}]\n${lines.join("")}`;
 }
 
 /** A git that was told to end may still be writing its last file. */

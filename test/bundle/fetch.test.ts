@@ -56,8 +56,18 @@ const bundlesSeen = ({ seen }: StaticServer) => seen.filter((line) => line.endsW
 describe("a clone by bundles", () => {
   it.each(["bundles.json", "bundle-list"])("takes all of %s, and the rest from the remote", async (table) => {
     await using at = await scene();
+    // A branch gives way to a folder of branches within what is taken together.
+    git(["branch", "topic"], { cwd: at.repo });
+    await bundleUp(at.repo, at.folder);
+    git(["branch", "-m", "topic", "topic/one"], { cwd: at.repo });
+    commit(at.repo, "late");
+    await bundleUp(at.repo, at.folder);
+    commit(at.repo, "unbundled too");
     const { directory, taken, warnings } = await clone(at, `${at.server.url}/${table}`);
-    expect([taken, warnings]).toEqual([3, []]);
+    expect([taken, warnings]).toEqual([5, []]);
+    expect(git(["for-each-ref", "--format=%(refname)", "refs/bundles"], { cwd: directory })).toBe(
+      "refs/bundles/heads/main\nrefs/bundles/heads/topic/one",
+    );
     expect(allObjects(directory)).toEqual(allObjects(at.repo));
     expect(git(["fsck", "--strict"], { cwd: directory })).toBe("");
     expect(git(["status", "-sb", "--porcelain"], { cwd: directory })).toBe("## main...origin/main");
@@ -84,6 +94,27 @@ describe("a clone by bundles", () => {
     expect(git(["status", "--porcelain"], { cwd: directory })).toBe("");
     expect(allObjects(other)).toEqual(before);
     expect(config(other, "remote.origin.url")).toBe("");
+  });
+
+  it("asks the remote but for its refs when the bundles have brought all that it has", async () => {
+    await using at = await scene();
+    git(["tag", "-a", "-m", "v1", "v1"], { cwd: at.repo });
+    await bundleUp(at.repo, at.folder);
+    const asked = async () => {
+      const to = join(tempDir("clone"), "c");
+      const log = join(tempDir("trace"), "log");
+      const args = ["bundle", "clone", "-q", at.repo, to, "--bundles", `${at.server.url}/bundles.json`];
+      expect(await finish(startOdb(args, { env: { GIT_TRACE: log } }))).toEqual({ status: 0, stderr: "" });
+      expect(allObjects(to)).toEqual(allObjects(at.repo));
+      expect(git(["status", "-sb", "--porcelain"], { cwd: to })).toBe("## main...origin/main");
+      expect(git(["show-ref", "--tags", "-d"], { cwd: to })).toBe(
+        git(["show-ref", "--tags", "-d"], { cwd: at.repo }),
+      );
+      return readFileSync(log, "utf8").match(/run_command: .*git-upload-pack/g)?.length;
+    };
+    expect(await asked()).toBe(1);
+    commit(at.repo, "more");
+    expect(await asked()).toBe(2);
   });
 
   it("takes bundles one by one where a file has become again what it was", async () => {
@@ -122,7 +153,7 @@ describe("a clone by bundles", () => {
     git(["config", "bundle.tableOfContents", table], { cwd: bare });
     git(["config", "bundle.latestTimestamp", `${newest}`], { cwd: bare });
     const walked = await fetchAgain(bare, table);
-    expect(walked).toEqual({ taken: 2, failed: 0, warnings: [] });
+    expect(walked).toMatchObject({ taken: 2, failed: 0, warnings: [] });
   });
 
   it("of a chain without blobs is a partial clone; a full clone refuses such bundles", async () => {
@@ -216,7 +247,7 @@ describe("a bad bundle", () => {
       if (!spoilt) return;
       writeFileSync(second, bytes);
       const again = await fetchAgain(directory, `${at.server.url}/bundles.json`);
-      expect(again).toEqual({ taken: 2, failed: 0, warnings: [] });
+      expect(again).toMatchObject({ taken: 2, failed: 0, warnings: [] });
       expect(config(directory, "bundle.latestTimestamp")).toBe(`${entries[2]?.timestamp}`);
     },
   );
