@@ -2,6 +2,9 @@
 
 export { type BucketSubject, bucketAbilities, bucketCases } from "./bucket-cases.js";
 export type { ContractCase } from "./contract.js";
+export { type HandlerConformanceOptions, runHandlerConformance } from "./handler.js";
+export { handlerCases } from "./handler-cases.js";
+export { type HandlerSubject, handlerAbilities } from "./handler-subject.js";
 export { type HelperConformanceOptions, runHelperConformance } from "./helper.js";
 export { type HelperCase, helperCases } from "./helper-cases.js";
 export type { HelperLab, HelperMode } from "./helper-lab.js";
