@@ -39,7 +39,7 @@ export function httpClient(base: URL, options: HttpClientOptions = {}): HttpClie
       ...request.headers,
       ...(authorization && { authorization }),
     };
-    return sendOnce(request, url, headers, agent, idleMs);
+    return sendOnce(request, url, headers, agent, { idleMs });
   };
 
   return {

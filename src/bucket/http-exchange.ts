@@ -10,6 +10,7 @@ import {
   request as requestHttp,
 } from "node:http";
 import { request as requestHttps } from "node:https";
+import type { Socket } from "node:net";
 import { OdbError } from "../errors.js";
 import type { Content, Source } from "../object/content.js";
 import type { CallOptions } from "./bucket.js";
@@ -42,11 +43,18 @@ const EXPECT_SIZE = 1 << 20;
 /** How long it waits: a server that does not know of it answers nothing. */
 const EXPECT_MS = 1000;
 
+/** How long to wait, in milliseconds. */
+export interface TimeLimits {
+  /** For anything from the other side. */
+  readonly idleMs: number;
+  /** For a new connection. Default: `idleMs`. */
+  readonly connectMs?: number;
+}
+
 /**
  * One request and its answer, without redirects.
  *
  * @param headers all of them but those that the body needs
- * @param idleMs how long the other side may be silent
  * @throws OdbError unavailable, when no answer comes; aborted; whatever the body's source throws
  */
 export async function sendOnce(
@@ -54,7 +62,7 @@ export async function sendOnce(
   url: URL,
   headers: OutgoingHttpHeaders,
   agent: Agent,
-  idleMs: number,
+  { idleMs, connectMs }: TimeLimits,
 ): Promise<HttpResponse> {
   const { method, body, what, signal } = request;
   checkSignal(signal, what);
@@ -67,6 +75,7 @@ export async function sendOnce(
   const start = url.protocol === "https:" ? requestHttps : requestHttp;
   const outgoing = start(url, { method, headers: all, agent, ...(signal && { signal }) });
   const watch = watchdog(idleMs, () => outgoing.destroy(silent(what, idleMs)));
+  if (connectMs !== undefined) limitConnecting(outgoing, connectMs, what);
   const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
   answered.catch(() => {});
   // A failure after the answer reaches whoever reads the body.
@@ -191,6 +200,15 @@ function watchdog(ms: number, onSilence: () => void): Watchdog {
       timer = setTimeout(onSilence, ms);
     },
   };
+}
+
+function limitConnecting(outgoing: ClientRequest, ms: number, what: string): void {
+  outgoing.once("socket", (socket: Socket) => {
+    if (!socket.connecting) return;
+    const timer = setTimeout(() => outgoing.destroy(silent(what, ms)), ms);
+    const stop = () => clearTimeout(timer);
+    socket.once("connect", stop).once("close", stop);
+  });
 }
 
 function silent(what: string, ms: number): OdbError {

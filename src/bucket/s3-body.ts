@@ -1,63 +1,45 @@
-/** Bodies of S3 requests and answers: counted, hashed on the way, and ended with an error where the SDK would hang. */
+/** Bodies of S3 requests and answers: counted, and hashed on the way. */
 
-import { createHash } from "node:crypto";
-import { Readable } from "node:stream";
+import { createHash, hash } from "node:crypto";
+import type { Readable } from "node:stream";
 import { OdbError } from "../errors.js";
-import { type ByteRange, type Content, collect, type Source } from "../object/content.js";
+import { type ByteRange, type Content, collect, type Source, sourceOf } from "../object/content.js";
 import { abortedError, exactly } from "./flow.js";
+import type { RequestBody, Uploaded } from "./s3-calls.js";
 import { bareEtag } from "./s3-request.js";
 
 /** Up to this size, in bytes, a body is sent from memory, with all its checksums in the headers. */
 const IN_MEMORY = 1024 * 1024;
-
-/** A body as the SDK takes it. Checksums are there when it is in memory. */
-export interface RequestBody {
-  readonly body: Buffer | Readable;
-  /** Base64, for Content-MD5. */
-  readonly md5?: string;
-  /** Hex. */
-  readonly sha256?: string;
-}
-
-/** An answer to an upload. */
-interface Uploaded {
-  readonly ETag?: string | undefined;
-  readonly ServerSideEncryption?: string | undefined;
-}
 
 /**
  * Sends (a range of) a source and gives the answer with the MD5, in hex, of what was sent. A source that fails, or
  * that yields another number of bytes, breaks the request off: the service stores nothing. An ETag that is an MD5
  * must be that of the bytes sent.
  *
- * @param send one try; it must pass `signal` on
+ * @param send one try
  * @throws OdbError integrity, for a source of another length; whatever the source throws
  */
 export async function withBody<T extends Uploaded>(
   source: Source,
   range: { start: number; end: number } | undefined,
   what: string,
-  signal: AbortSignal | undefined,
-  send: (body: RequestBody, signal: AbortSignal | undefined) => Promise<T>,
+  send: Send<T>,
 ): Promise<{ answer: T; md5: string }> {
   const size = range === undefined ? source.size : range.end - range.start;
   const content = exactly(source.open(range), size, what);
   const sent =
-    size <= IN_MEMORY
-      ? await sendBuffer(content, size, signal, send)
-      : await sendStream(content, signal, send);
+    size <= IN_MEMORY ? await sendBuffer(content, size, send) : await sendStream(content, size, send);
   checkEtag(sent.answer, sent.md5, what);
   return sent;
 }
 
 /** The body of an answer as content: `integrity` when it ends early, the connection freed when the reader returns. */
 export async function* bodyContent(
-  body: unknown,
+  stream: Readable,
   size: number,
   what: string,
   signal: AbortSignal | undefined,
 ): Content {
-  const stream = body as Readable;
   let seen = 0;
   try {
     for await (const chunk of stream as AsyncIterable<Uint8Array>) {
@@ -86,39 +68,36 @@ export async function md5Of(source: Source, range: ByteRange): Promise<string> {
   return hash.digest("hex");
 }
 
-type Send<T> = (body: RequestBody, signal: AbortSignal | undefined) => Promise<T>;
+type Send<T> = (body: RequestBody) => Promise<T>;
 
-async function sendBuffer<T>(content: Content, size: number, signal: AbortSignal | undefined, send: Send<T>) {
-  const body = await collect(content, size);
-  const md5 = createHash("md5").update(body).digest();
-  const sha256 = createHash("sha256").update(body).digest("hex");
-  const answer = await send({ body, md5: md5.toString("base64"), sha256 }, signal);
+async function sendBuffer<T>(content: Content, size: number, send: Send<T>) {
+  const bytes = await collect(content, size);
+  const md5 = createHash("md5").update(bytes).digest();
+  const sha256 = hash("sha256", bytes, "hex");
+  const answer = await send({ source: sourceOf(bytes), bytes, md5: md5.toString("base64"), sha256 });
   return { answer, md5: md5.toString("hex") };
 }
 
-async function sendStream<T>(content: Content, signal: AbortSignal | undefined, send: Send<T>) {
+async function sendStream<T>(content: Content, size: number, send: Send<T>) {
   const md5 = createHash("md5");
+  let failure: unknown;
   async function* hashed(): Content {
-    for await (const chunk of content) {
-      md5.update(chunk);
-      yield chunk;
+    try {
+      for await (const chunk of content) {
+        md5.update(chunk);
+        yield chunk;
+      }
+    } catch (error) {
+      failure ??= error;
+      throw error;
     }
   }
-  const body = Readable.from(hashed(), { objectMode: false, highWaterMark: IN_MEMORY });
-  // The SDK pipes a body without watching it: one that fails would leave the request open for ever.
-  const broken = new AbortController();
-  let failure: unknown;
-  body.on("error", (error) => {
-    failure ??= error;
-    broken.abort();
-  });
   try {
-    const answer = await send({ body }, signal ? AbortSignal.any([signal, broken.signal]) : broken.signal);
+    const answer = await send({ source: { size, open: hashed } });
     return { answer, md5: md5.digest("hex") };
   } catch (error) {
+    // The source's own failure says more than that of the request it broke.
     throw failure ?? error;
-  } finally {
-    body.destroy();
   }
 }
 

@@ -85,8 +85,11 @@ async function currentWrite(
   signal: AbortSignal | undefined,
 ): Promise<{ etag: string; id: string | undefined } | undefined> {
   try {
-    const answer = await context.call(`look up ${context.name}/${key}`, signal, (client, sdk, options) =>
-      client.send(new sdk.HeadObjectCommand(fullKey(context, key)), options),
+    const answer = await context.call(
+      "HeadObject",
+      fullKey(context, key),
+      `look up ${context.name}/${key}`,
+      signal,
     );
     return { etag: bareEtag(answer.ETag ?? ""), id: answer.Metadata?.[WRITE_KEY] };
   } catch (error) {

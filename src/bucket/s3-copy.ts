@@ -37,15 +37,15 @@ async function begin(
   signal: AbortSignal | undefined,
 ): Promise<Upload> {
   const what = `copy ${context.name}/${source.key} to ${to}`;
-  const id = await context.call(what, signal, async (client, sdk, options) => {
-    const { ContentType, Metadata } = await client.send(
-      new sdk.HeadObjectCommand(fullKey(context, source.key)),
-      options,
-    );
-    const kept = { ...(ContentType !== undefined && { ContentType }), ...(Metadata && { Metadata }) };
-    const place = { ...fullKey(context, to), ...context.storage, ...kept };
-    return (await client.send(new sdk.CreateMultipartUploadCommand(place), options)).UploadId;
-  });
+  const { ContentType, Metadata } = await context.call(
+    "HeadObject",
+    fullKey(context, source.key),
+    what,
+    signal,
+  );
+  const kept = { ...(ContentType !== undefined && { ContentType }), ...(Metadata && { Metadata }) };
+  const place = { ...fullKey(context, to), ...context.storage, ...kept };
+  const { UploadId: id } = await context.call("CreateMultipartUpload", place, what, signal);
   if (id === undefined) throw new OdbError("unavailable", `${what}: no upload id came back`);
   return { key: to, id, done: new Map() };
 }
@@ -60,18 +60,14 @@ function copyPart(
 ): Promise<string> {
   const what = `copy ${context.name}/${source.key} to ${upload.key} (part ${number})`;
   return retried(what, signal, async () => {
-    const answer = await context.call(what, signal, (client, sdk, options) =>
-      client.send(
-        new sdk.UploadPartCopyCommand({
-          ...fullKey(context, upload.key),
-          UploadId: upload.id,
-          PartNumber: number,
-          CopySource: copySource(context, source.key),
-          CopySourceRange: `bytes=${range.start}-${range.end - 1}`,
-        }),
-        options,
-      ),
-    );
+    const part = {
+      ...fullKey(context, upload.key),
+      UploadId: upload.id,
+      PartNumber: number,
+      CopySource: copySource(context, source.key),
+      CopySourceRange: `bytes=${range.start}-${range.end - 1}`,
+    };
+    const answer = await context.call("UploadPartCopy", part, what, signal);
     return bareEtag(answer.CopyPartResult?.ETag ?? "");
   });
 }

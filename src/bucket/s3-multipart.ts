@@ -54,21 +54,16 @@ async function recordedChecksum(
   { key }: Upload,
   { signal }: WriteOptions,
 ): Promise<string | undefined> {
-  const answer = await context.call(`look up ${context.name}/${key}`, signal, (client, sdk, sending) =>
-    client.send(new sdk.HeadObjectCommand(fullKey(context, key)), sending),
-  );
+  const what = `look up ${context.name}/${key}`;
+  const answer = await context.call("HeadObject", fullKey(context, key), what, signal);
   return answer.Metadata?.[CHECKSUM_KEY];
 }
 
 /** Begins an upload. */
 export async function create(context: S3Context, key: string, options: WriteOptions): Promise<Upload> {
   const what = `begin to upload ${context.name}/${key}`;
-  const answer = await context.call(what, options.signal, (client, sdk, sending) =>
-    client.send(
-      new sdk.CreateMultipartUploadCommand({ ...fullKey(context, key), ...uploadHeaders(context, options) }),
-      sending,
-    ),
-  );
+  const place = { ...fullKey(context, key), ...uploadHeaders(context, options) };
+  const answer = await context.call("CreateMultipartUpload", place, what, options.signal);
   if (answer.UploadId === undefined) throw new OdbError("unavailable", `${what}: no upload id came back`);
   return { key, id: answer.UploadId, done: new Map() };
 }
@@ -104,21 +99,10 @@ export function sendPart(
   signal: AbortSignal,
 ): Promise<DonePart> {
   const what = `write ${context.name}/${upload.key} (part ${number})`;
+  const part = { ...fullKey(context, upload.key), UploadId: upload.id, PartNumber: number };
   return retried(what, signal, async () => {
-    const { answer, md5 } = await withBody(source, range, what, signal, ({ body, md5: header }, stop) =>
-      context.call(what, stop, (client, sdk, options) =>
-        client.send(
-          new sdk.UploadPartCommand({
-            ...fullKey(context, upload.key),
-            UploadId: upload.id,
-            PartNumber: number,
-            Body: body,
-            ContentLength: range.end - range.start,
-            ...(header && { ContentMD5: header }),
-          }),
-          options,
-        ),
-      ),
+    const { answer, md5 } = await withBody(source, range, what, (body) =>
+      context.call("UploadPart", { ...part, body }, what, signal),
     );
     const { ChecksumCRC32 } = answer;
     return { etag: bareEtag(answer.ETag ?? md5), md5, ...(ChecksumCRC32 !== undefined && { ChecksumCRC32 }) };
@@ -128,14 +112,9 @@ export function sendPart(
 /** Parts of a source that fails are of no use to anyone. */
 export async function abandon(context: S3Context, upload: Upload): Promise<void> {
   const what = `give up the upload of ${context.name}/${upload.key}`;
-  const UploadId = upload.id;
+  const place = { ...fullKey(context, upload.key), UploadId: upload.id };
   await context
-    .call(what, undefined, (client, sdk, options) =>
-      client.send(
-        new sdk.AbortMultipartUploadCommand({ ...fullKey(context, upload.key), UploadId }),
-        options,
-      ),
-    )
+    .call("AbortMultipartUpload", place, what, undefined)
     // The source's failure is what the caller must see; the bucket's lifecycle rule sweeps the rest.
     .catch(() => {});
 }

@@ -1,6 +1,8 @@
 /** Finds out by behaviour whether an S3 service honours conditional writes, and in which form it wants an ETag. */
 
 import { randomUUID } from "node:crypto";
+import { sourceOf } from "../object/content.js";
+import { withBody } from "./s3-body.js";
 import { statusOf } from "./s3-errors.js";
 import { bareEtag, fullKey, type S3Context } from "./s3-request.js";
 
@@ -31,9 +33,8 @@ export async function probeConditions(context: S3Context, signal?: AbortSignal):
   try {
     return await secondSteps(context, probe, first, signal);
   } finally {
-    await context.call(`remove ${context.name}/${probe}`, signal, (client, sdk, options) =>
-      client.send(new sdk.DeleteObjectCommand(fullKey(context, probe)), options),
-    );
+    const what = `remove ${context.name}/${probe}`;
+    await context.call("DeleteObject", fullKey(context, probe), what, signal);
   }
 }
 
@@ -65,17 +66,10 @@ async function put(
 ): Promise<string | undefined> {
   const what = `find out whether ${context.name} takes conditional writes`;
   try {
-    const answer = await context.call(what, signal, (client, sdk, options) =>
-      client.send(
-        new sdk.PutObjectCommand({
-          ...fullKey(context, probe),
-          ...context.storage,
-          Body: Buffer.from("git-odb"),
-          ...condition,
-        }),
-        options,
-      ),
-    );
+    const { answer } = await withBody(sourceOf(Buffer.from("git-odb")), undefined, what, (body) => {
+      const place = fullKey(context, probe);
+      return context.call("PutObject", { ...place, ...context.storage, ...condition, body }, what, signal);
+    });
     return bareEtag(answer.ETag ?? "");
   } catch (error) {
     const refused = [304, 400, 404, 405, 409, 412, 501].includes(statusOf(error) ?? 0);

@@ -22,20 +22,11 @@ export async function putOnce(
   { metadata, ...condition }: PutExtras = {},
 ): Promise<WriteOutcome> {
   const what = `write ${context.name}/${key}`;
-  const sent = await withBody(source, undefined, what, options.signal, (body, signal) =>
-    context.call(what, signal, (client, sdk, sending) =>
-      client.send(
-        new sdk.PutObjectCommand({
-          ...fullKey(context, key),
-          ...uploadHeaders(context, { ...(body.sha256 && { sha256: body.sha256 }), ...options }, metadata),
-          ...condition,
-          Body: body.body,
-          ContentLength: source.size,
-          ...(body.md5 && { ContentMD5: body.md5 }),
-        }),
-        sending,
-      ),
-    ),
-  );
+  const sent = await withBody(source, undefined, what, (body) => {
+    const recorded = { ...(body.sha256 && { sha256: body.sha256 }), ...options };
+    const headers = uploadHeaders(context, recorded, metadata);
+    const input = { ...fullKey(context, key), ...headers, ...condition, body };
+    return context.call("PutObject", input, what, options.signal);
+  });
   return { written: true, ...(sent.answer.ETag !== undefined && { etag: bareEtag(sent.answer.ETag) }) };
 }

@@ -4,7 +4,7 @@ import { OdbError } from "../errors.js";
 import type { Body, CallOptions, Entry, ListOptions, ReadOptions } from "./bucket.js";
 import { checkRange } from "./flow.js";
 import { checkKey, checkPrefix, isKey } from "./keys.js";
-import { bodyContent } from "./s3-body.js";
+import type { S3Calls } from "./s3-calls.js";
 import { isAbsent, s3CodeOf, statusOf } from "./s3-errors.js";
 import { PROBE_FOLDER } from "./s3-probe.js";
 import { bareEtag, CHECKSUM_KEY, fullKey, type S3Context } from "./s3-request.js";
@@ -21,9 +21,7 @@ export function bucketCheck({ name, location, call }: S3Context): BucketCheck {
   return async (signal) => {
     if (known) return;
     try {
-      await call(`look for ${name}`, signal, (client, sdk, options) =>
-        client.send(new sdk.HeadBucketCommand({ Bucket: location.bucket }), options),
-      );
+      await call("HeadBucket", { Bucket: location.bucket }, `look for ${name}`, signal);
     } catch (error) {
       if (statusOf(error) === 404)
         throw new OdbError(
@@ -48,9 +46,8 @@ export async function headKey(
 ): Promise<Entry | undefined> {
   checkKey(key);
   try {
-    const answer = await context.call(`look up ${context.name}/${key}`, signal, (client, sdk, options) =>
-      client.send(new sdk.HeadObjectCommand(fullKey(context, key)), options),
-    );
+    const what = `look up ${context.name}/${key}`;
+    const answer = await context.call("HeadObject", fullKey(context, key), what, signal);
     return entryOf(key, answer.ContentLength ?? 0, answer);
   } catch (error) {
     if (!isAbsent(error)) throw error;
@@ -76,15 +73,14 @@ export async function readKey(
   const Range = range && `bytes=${range.start}-${range.end === undefined ? "" : range.end - 1}`;
   const what = `read ${context.name}/${key}`;
   try {
-    const answer = await context.call(what, signal, (client, sdk, options) =>
-      client.send(new sdk.GetObjectCommand({ ...fullKey(context, key), ...(Range && { Range }) }), options),
-    );
+    const place = { ...fullKey(context, key), ...(Range && { Range }) };
+    const answer = await context.call("GetObject", place, what, signal);
     const length = answer.ContentLength ?? 0;
     const total = /\/(\d+)$/.exec(answer.ContentRange ?? "")?.[1];
     const ignored = Range !== undefined && total === undefined;
     if (ignored) throw new OdbError("unsupported", `${what}: the service does not serve ranges`);
     const entry = entryOf(key, total === undefined ? length : Number(total), answer);
-    return { entry, content: bodyContent(answer.Body, length, what, signal) };
+    return { entry, content: answer.content };
   } catch (error) {
     if (statusOf(error) === 416) return emptyBody();
     if (!isAbsent(error)) throw error;
@@ -105,16 +101,12 @@ export async function* listKeys(
   const what = `list ${context.name}/${prefix}`;
   let ContinuationToken: string | undefined;
   do {
-    const page = await context.call(what, signal, (client, sdk, options) => {
-      const from =
-        ContinuationToken === undefined
-          ? after && { StartAfter: fullKey(context, after).Key }
-          : { ContinuationToken };
-      return client.send(
-        new sdk.ListObjectsV2Command({ Bucket, Prefix, MaxKeys: context.limits.page, ...from }),
-        options,
-      );
-    });
+    const from =
+      ContinuationToken === undefined
+        ? after && { StartAfter: fullKey(context, after).Key }
+        : { ContinuationToken };
+    const input = { Bucket, Prefix, MaxKeys: context.limits.page, ...from };
+    const page: S3Calls["ListObjectsV2"]["answer"] = await context.call("ListObjectsV2", input, what, signal);
     for (const object of page.Contents ?? []) {
       const key = object.Key?.slice(root) ?? "";
       if (!isKey(key) || key.startsWith(PROBE_FOLDER)) continue;

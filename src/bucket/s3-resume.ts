@@ -3,6 +3,7 @@
 import { OdbError } from "../errors.js";
 import type { Source } from "../object/content.js";
 import { md5Of } from "./s3-body.js";
+import type { S3Calls } from "./s3-calls.js";
 import { s3CodeOf } from "./s3-errors.js";
 import { bareEtag, fullKey, partSize, type S3Context } from "./s3-request.js";
 import type { DonePart, Upload } from "./s3-upload.js";
@@ -48,12 +49,8 @@ async function unfinished(
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
   const { Bucket, Key } = fullKey(context, key);
-  const answer = await context.call(
-    `list the uploads of ${context.name}/${key}`,
-    signal,
-    (client, sdk, options) =>
-      client.send(new sdk.ListMultipartUploadsCommand({ Bucket, Prefix: Key }), options),
-  );
+  const what = `list the uploads of ${context.name}/${key}`;
+  const answer = await context.call("ListMultipartUploads", { Bucket, Prefix: Key }, what, signal);
   return (answer.Uploads ?? [])
     .filter((upload) => upload.Key === Key)
     .sort((a, b) => (b.Initiated?.getTime() ?? 0) - (a.Initiated?.getTime() ?? 0))
@@ -67,15 +64,12 @@ async function partsOf(
   id: string,
   signal: AbortSignal | undefined,
 ): Promise<ListedPart[]> {
+  const what = `list the parts of ${context.name}/${key}`;
   const parts: ListedPart[] = [];
   let PartNumberMarker: string | undefined;
   do {
     const place = { ...fullKey(context, key), UploadId: id, PartNumberMarker };
-    const page = await context.call(
-      `list the parts of ${context.name}/${key}`,
-      signal,
-      (client, sdk, options) => client.send(new sdk.ListPartsCommand(place), options),
-    );
+    const page: S3Calls["ListParts"]["answer"] = await context.call("ListParts", place, what, signal);
     for (const { PartNumber, Size, ETag, ChecksumCRC32 } of page.Parts ?? []) {
       const etag = bareEtag(ETag ?? "");
       const checksum = ChecksumCRC32 === undefined ? {} : { ChecksumCRC32 };

@@ -37,9 +37,8 @@ export async function completeUpload(
   const what = `finish the upload of ${context.name}/${upload.key}`;
   const place = { ...fullKey(context, upload.key), UploadId: upload.id };
   try {
-    const answer = await context.call(what, signal, (client, sdk, options) =>
-      client.send(new sdk.CompleteMultipartUploadCommand({ ...place, MultipartUpload: { Parts } }), options),
-    );
+    const input = { ...place, MultipartUpload: { Parts } };
+    const answer = await context.call("CompleteMultipartUpload", input, what, signal);
     return bareEtag(answer.ETag ?? "");
   } catch (error) {
     const expected = expectedEtag(parts.map(([, part]) => part));
@@ -66,9 +65,8 @@ async function currentEtag(
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   try {
-    const answer = await context.call(`look up ${context.name}/${key}`, signal, (client, sdk, options) =>
-      client.send(new sdk.HeadObjectCommand(fullKey(context, key)), options),
-    );
+    const what = `look up ${context.name}/${key}`;
+    const answer = await context.call("HeadObject", fullKey(context, key), what, signal);
     return bareEtag(answer.ETag ?? "");
   } catch {
     // Absent or out of reach: the completion's own failure is what the caller gets to see.

@@ -50,19 +50,15 @@ export async function removeKeys(
   for (let at = 0; at < keys.length; at += DELETE_LIMIT) {
     const batch = keys.slice(at, at + DELETE_LIMIT);
     const what = `remove ${context.name}/${batch[0]}${batch.length > 1 ? ` and ${batch.length - 1} more` : ""}`;
-    await context.call(what, signal, async (client, sdk, options) => {
-      if (batch.length === 1)
-        return client.send(new sdk.DeleteObjectCommand(fullKey(context, batch[0] ?? "")), options);
-      const Objects = batch.map((key) => ({ Key: fullKey(context, key).Key }));
-      const { Bucket } = fullKey(context, "");
-      const answer = await client.send(
-        new sdk.DeleteObjectsCommand({ Bucket, Delete: { Objects, Quiet: true } }),
-        options,
-      );
-      const [failed] = (answer.Errors ?? []).filter(({ Code }) => Code !== "NoSuchKey");
-      if (failed) throw removalError(what, failed.Key, failed.Code);
-      return answer;
-    });
+    if (batch.length === 1) {
+      await context.call("DeleteObject", fullKey(context, batch[0] ?? ""), what, signal);
+      continue;
+    }
+    const { Bucket } = fullKey(context, "");
+    const places = batch.map((key) => fullKey(context, key).Key);
+    const answer = await context.call("DeleteObjects", { Bucket, keys: places }, what, signal);
+    const [failed] = (answer.Errors ?? []).filter(({ Code }) => Code !== "NoSuchKey");
+    if (failed) throw removalError(what, failed.Key, failed.Code);
   }
 }
 
@@ -83,12 +79,8 @@ export async function copyKey(
   if (source.size > context.limits.oneCopy) return copyLarge(context, source, to, options.signal);
   const CopySource = copySource(context, from);
   try {
-    await context.call(`copy ${context.name}/${from} to ${to}`, options.signal, (client, sdk, sending) =>
-      client.send(
-        new sdk.CopyObjectCommand({ ...fullKey(context, to), CopySource, ...context.storage }),
-        sending,
-      ),
-    );
+    const input = { ...fullKey(context, to), CopySource, ...context.storage };
+    await context.call("CopyObject", input, `copy ${context.name}/${from} to ${to}`, options.signal);
     return true;
   } catch (error) {
     if (isAbsent(error)) return false;

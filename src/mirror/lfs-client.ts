@@ -65,7 +65,7 @@ export function lfsClient(url: string, credentials?: CredentialProvider): LfsCli
       const bare = Object.keys(headers).length === 0;
       const first = bare
         ? await client.send(request)
-        : await sendOnce(request, href, headers, agent, IDLE_MS);
+        : await sendOnce(request, href, headers, agent, { idleMs: IDLE_MS });
       const moved = first.status >= 300 && first.status < 400;
       if (moved) first.discard();
       // Where it leads, the action's headers are nobody's business.
