@@ -3,20 +3,19 @@
 import type { Bucket } from "../bucket/bucket.js";
 import { checkKey, checkPrefix } from "../bucket/keys.js";
 import { OdbError } from "../errors.js";
-import { settingsKey } from "../store/settings.js";
-import type { ObjectStore } from "../store/store.js";
 import { type Answer, methodNotAllowed, parsing, textAnswer } from "./answer.js";
 import { listKeys, readKey } from "./bucket-read.js";
 import { copyKey, removeKey, writeKey } from "./bucket-write.js";
 import type { Exchange } from "./exchange.js";
+import type { FolderStores } from "./folder-stores.js";
 import { isLfsBatch, lfsBatch } from "./lfs.js";
 import { listOrGet, removeObject, upload } from "./object-dialect.js";
 
 /** What is served, and what of it may be changed. */
 export interface Served {
   readonly bucket: Bucket;
-  /** The objects in the bucket, in the layout that it says. */
-  readonly objects: LazyStore;
+  /** The objects in the bucket and in its folders. */
+  readonly objects: FolderStores;
   readonly readOnly: boolean;
   readonly allowDelete: boolean;
   /** Of one body, in bytes. */
@@ -25,21 +24,15 @@ export interface Served {
   baseUrl(): string;
 }
 
-/** A store that is opened at the first request for an object. */
-export interface LazyStore {
-  get(): Promise<ObjectStore>;
-  /** Opens it anew at the next request: what says the layout may have changed. */
-  forget(): void;
-}
-
-/** Keys that say how objects lie in the bucket (`openStoreOn`). */
-const layoutKeys: ReadonlySet<string> = new Set([settingsKey, "HEAD"]);
-
 /** Answers one request that passed the guard. */
 export async function route(served: Served, exchange: Exchange): Promise<Answer> {
   const { path, query } = exchange.target;
-  if (path === "/list/") return routeList(served, exchange);
-  if (path === "/upload/") return routeUpload(served, exchange);
+  const asked = objectsAsked(exchange);
+  if (asked !== undefined) {
+    const folder = parsing(() => folderOf(asked.path));
+    if ("refusal" in folder) return folder.refusal;
+    return (asked.word === "list" ? routeList : routeUpload)(served, folder.value, exchange);
+  }
   if (isLfsBatch(path) && exchange.request.method === "POST") {
     return lfsBatch(served.bucket, served.baseUrl(), exchange);
   }
@@ -49,6 +42,17 @@ export async function route(served: Served, exchange: Exchange): Promise<Answer>
   }
   const key = parsing(() => keyOf(path));
   return "refusal" in key ? key.refusal : routeKey(served, key.value, exchange);
+}
+
+/**
+ * The list/upload dialect of a folder, if that is what is asked for. `?list` and `?copy` below a folder are of the bucket
+ * dialect: a folder may be called `list`.
+ */
+function objectsAsked({ target }: Exchange): { path: string; word: string } | undefined {
+  const [, path, word] = /^(.*\/)(list|upload)\/$/s.exec(target.path) ?? [];
+  if (path === undefined || word === undefined) return undefined;
+  const isBucket = path !== "/" && (target.query.has("list") || target.query.has("copy"));
+  return isBucket ? undefined : { path, word };
 }
 
 async function routeKey(served: Served, key: string, exchange: Exchange): Promise<Answer> {
@@ -71,7 +75,7 @@ async function changed(served: Served, keys: readonly string[], answer: Promise<
   try {
     return await answer;
   } finally {
-    if (keys.some((key) => layoutKeys.has(key))) served.objects.forget();
+    for (const key of keys) served.objects.changed(key);
   }
 }
 
@@ -89,19 +93,20 @@ async function routeFolder(served: Served, folder: string, exchange: Exchange): 
     : textAnswer(200, "a bucket of git-odb");
 }
 
-async function routeList(served: Served, exchange: Exchange): Promise<Answer> {
+async function routeList(served: Served, folder: string, exchange: Exchange): Promise<Answer> {
   const { method } = exchange.request;
   if (method !== "GET" && method !== "HEAD") return methodNotAllowed("GET, HEAD");
-  return listOrGet(await served.objects.get(), exchange);
+  const { store } = await served.objects.get(folder);
+  return listOrGet(store, exchange);
 }
 
-async function routeUpload(served: Served, exchange: Exchange): Promise<Answer> {
+async function routeUpload(served: Served, folder: string, exchange: Exchange): Promise<Answer> {
   if (exchange.request.method !== "POST") return methodNotAllowed("POST");
   const isDelete = exchange.target.query.get("delete") === "1";
   const refusal = isDelete ? refusedDelete(served) : refusedWrite(served);
   if (refusal) return refusal;
-  const store = await served.objects.get();
-  return isDelete ? removeObject(served.bucket, store, exchange) : upload(store, exchange, served.maxSize);
+  const { bucket, store } = await served.objects.get(folder);
+  return isDelete ? removeObject(bucket, store, exchange) : upload(store, exchange, served.maxSize);
 }
 
 function refusedWrite({ readOnly }: Served): Answer | undefined {

@@ -11,12 +11,11 @@ import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Bucket } from "../bucket/bucket.js";
 import { OdbError, toOdbError } from "../errors.js";
-import { openStoreOn } from "../store/open.js";
-import type { ObjectStore } from "../store/store.js";
 import { type AccessOptions, createGuard, isLoopback } from "./access.js";
 import { type Answer, failureAnswer } from "./answer.js";
 import { type Exchange, parseTarget, send } from "./exchange.js";
-import { type LazyStore, route, type Served } from "./route.js";
+import { folderStores } from "./folder-stores.js";
+import { route, type Served } from "./route.js";
 
 /** How a bucket is served. */
 export interface ServeOptions extends AccessOptions {
@@ -79,7 +78,7 @@ export async function serveBucket(bucket: Bucket, options: ServeOptions = {}): P
   const guard = createGuard(host, options);
   const served: Served = {
     bucket,
-    objects: lazyStore(bucket),
+    objects: folderStores(bucket),
     readOnly: options.readOnly ?? false,
     allowDelete: options.allowDelete ?? false,
     baseUrl: () => options.baseUrl ?? urlOf(server, host, options),
@@ -190,20 +189,4 @@ async function closeServer(server: HttpServer, graceMs: number): Promise<void> {
   const timer = setTimeout(() => server.closeAllConnections(), graceMs);
   await closed;
   clearTimeout(timer);
-}
-
-function lazyStore(bucket: Bucket): LazyStore {
-  let opened: Promise<ObjectStore> | undefined;
-  return {
-    get() {
-      opened ??= openStoreOn(bucket).catch((error: unknown) => {
-        opened = undefined;
-        throw error;
-      });
-      return opened;
-    },
-    forget: () => {
-      opened = undefined;
-    },
-  };
 }

@@ -170,3 +170,42 @@ test("ids that are none are refused", async () => {
   }
   expect((await get(`?sha1=${parseObjectId("a".repeat(64))}`)).status).toBe(404);
 });
+
+test("each folder is a store of its own, in the layout that it says", async () => {
+  const at = (folder: string, query = "", method = "GET", body?: Buffer) =>
+    fetch(`${server.url}/${folder}/${query}`, { method, headers, ...(body && { body }) });
+  const [here, there, loose] = ["here", "there", "loose"].map((text) => Buffer.from(text)) as [
+    Buffer,
+    Buffer,
+    Buffer,
+  ];
+  const put = async (folder: string, bytes: Buffer) => {
+    const query = `upload/?sha1=${hashObject("blob", bytes)}&size=${bytes.length}&type=blob`;
+    return (await at(folder, query, "POST", bytes)).status;
+  };
+  const line = (bytes: Buffer) => `${hashObject("blob", bytes)} ${bytes.length} blob\n`;
+  expect([await put("a", here), await put("a/b%20c", there)]).toEqual([201, 201]);
+  expect(await (await at("a", "list/")).text()).toBe(line(here));
+  expect(await (await at("a/b%20c", "list/")).text()).toBe(line(there));
+  expect(await (await get()).text()).toBe("");
+  expect((await at("a", `list/?sha1=${hashObject("blob", there)}`)).status).toBe(404);
+  expect(await keys()).toEqual([
+    `a/b c/${rawKey(hashObject("blob", there))}`,
+    `a/${rawKey(hashObject("blob", here))}`,
+  ]);
+  // What says the layout has changed: the next object lies otherwise.
+  const settings = Buffer.from('{"version":1,"layout":"loose","hash":"sha1","kind":"store"}');
+  expect((await at("a", "git-odb.json", "PUT", settings)).status).toBe(204);
+  expect(await put("a", loose)).toBe(201);
+  expect(await keys()).toContain(`a/${looseKey(hashObject("blob", loose))}`);
+  expect(await (await at("a", "list/")).text()).toBe(line(loose));
+  const remove = `upload/?sha1=${hashObject("blob", loose)}&size=5&type=blob&delete=1`;
+  expect((await at("a", remove, "POST")).status).toBe(204);
+  expect(await (await at("a", "list/")).text()).toBe("");
+  // A folder of that name is one of the bucket dialect, and none leads out of the bucket.
+  const listed = await at("a", "list/?list");
+  expect([listed.status, listed.headers.get("content-type")]).toEqual([200, "application/x-ndjson"]);
+  for (const folder of ["a//b", "a%2F..%2Fb", "%zz"]) {
+    expect((await at(folder, "list/")).status).toBe(400);
+  }
+});

@@ -17,6 +17,7 @@ import { putContent } from "../../src/store/stage.js";
 import { startCgiServer } from "../support/cgi-server.js";
 import { startFaultyProxy } from "../support/faulty-proxy.js";
 import { startServeProcess } from "../support/serve-process.js";
+import { startStaticServer } from "../support/static-server.js";
 import { tempDir } from "../support/temp.js";
 
 const open = (url: string) => listUploadStore(httpClient(new URL(`${url}/`)), new URL(`${url}/`));
@@ -192,7 +193,8 @@ test("what is no list/upload server says so", async () => {
     code: "protocol",
     message: expect.stringContaining(`${proxy.url}/list/`),
   });
-  const elsewhere = open(`${server.url}/no/such/place`);
+  await using plain = await startStaticServer(tempDir("plain"));
+  const elsewhere = open(plain.url);
   const { info, bytes } = sample(10);
   const put = putContent(elsewhere, info, sourceOf(bytes).open());
   await expect(put).rejects.toMatchObject({
@@ -200,6 +202,17 @@ test("what is no list/upload server says so", async () => {
   });
   await store.close();
   await elsewhere.close();
+});
+
+test("a folder of a server of ours is a store of its own", async () => {
+  await using server = await startServeProcess(tempDir("served"));
+  const [one, other] = [open(`${server.url}/media/one`), open(`${server.url}/media/other`)];
+  const { info, bytes } = sample(10);
+  await putContent(one, info, sourceOf(bytes).open());
+  expect(await one.verify(info.oid)).toEqual(info);
+  expect(await other.stat(info.oid)).toBeUndefined();
+  await one.close();
+  await other.close();
 });
 
 test("a URL with layout=list opens it, with credentials and retries", async () => {
