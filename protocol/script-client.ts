@@ -132,11 +132,16 @@ async function* outputOf(script: Script, instruction: string): Content {
   expectZero(instruction, await child.exited);
 }
 
+/** In bytes; a line of `have` has 110 at most. */
+const LINE_LIMIT = 64 * 1024;
+
 async function* linesOf(script: Script, instruction: string): AsyncGenerator<string, void, void> {
   let rest = "";
   for await (const chunk of outputOf(script, instruction)) {
     const lines = (rest + Buffer.from(chunk).toString("latin1")).split("\n");
     rest = lines.pop() ?? "";
+    if (rest.length > LINE_LIMIT)
+      throw new OdbError("protocol", `${instruction}: a line of more than ${LINE_LIMIT} bytes`);
     yield* lines;
   }
   if (rest !== "") yield rest;
