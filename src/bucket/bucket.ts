@@ -72,6 +72,9 @@ export interface Bucket {
   /** Whether {@link WriteOptions.sha256} is kept with the object and given back by `head` and `read`. */
   readonly recordsSha256?: boolean;
 
+  /** Whether a write that says {@link WriteOptions.sha256} is refused when other bytes arrive, if the server can. */
+  readonly checksSha256?: boolean;
+
   /** @returns undefined when the key is absent */
   head(key: string, options?: CallOptions): Promise<Entry | undefined>;
 

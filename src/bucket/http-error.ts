@@ -25,7 +25,7 @@ const codeOfStatus: Readonly<Record<number, ErrorCode>> = {
 
 const hintOfStatus: Readonly<Record<number, string>> = {
   401: "the server wants credentials, and git credential has none that it takes",
-  403: "the server does not allow it",
+  403: "the server does not allow it: check the rights of your credentials there",
   405: "this web server only serves files to read: start git odb serve, or use another URL",
   429: "the server asks for fewer requests",
   507: "no space left on the server",
@@ -35,7 +35,7 @@ const hintOfStatus: Readonly<Record<number, string>> = {
 export async function httpError(response: HttpResponse, what: string): Promise<OdbError> {
   const { status } = response;
   const said = await response.excerpt();
-  const hint = hintOfStatus[status];
+  const hint = hintOfStatus[status] ?? (codeOf(status) === "unavailable" ? "try again later" : undefined);
   const parts = [`HTTP ${status}`, hint, said].filter((part) => part);
   const retryAfterMs = parseRetryAfter(response.headers["retry-after"]);
   return new OdbError(codeOf(status), `${what}: ${parts.join(": ")}`, {

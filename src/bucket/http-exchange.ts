@@ -212,7 +212,7 @@ function limitConnecting(outgoing: ClientRequest, ms: number, what: string): voi
 }
 
 function silent(what: string, ms: number): OdbError {
-  return new OdbError("unavailable", `${what}: the server was silent for ${ms / 1000} s`);
+  return new OdbError("unavailable", `${what}: the server was silent for ${ms / 1000} s: try again later`);
 }
 
 function connectionError(error: unknown, what: string, signal: AbortSignal | undefined): OdbError {
@@ -221,10 +221,16 @@ function connectionError(error: unknown, what: string, signal: AbortSignal | und
   // A socket that breaks while we write is the server's doing, not a reader of ours that left.
   const broken = code === "EPIPE" || code === "ERR_STREAM_PREMATURE_CLOSE" || code.startsWith("HPE_");
   if (!signal?.aborted && broken) {
-    return new OdbError("unavailable", `${what}: the connection broke (${code})`, { cause: error });
+    return new OdbError("unavailable", `${what}: the connection broke (${code}): try again later`, {
+      cause: error,
+    });
   }
   if (syscall === undefined && code === "" && !signal?.aborted) throw error;
-  return failure(error, what, signal);
+  const failed = failure(error, what, signal);
+  if (failed.code !== "unavailable") return failed;
+  return new OdbError("unavailable", `${failed.message}: is the server up? Try again later`, {
+    cause: error,
+  });
 }
 
 function firstLine(chunk: Uint8Array): string {

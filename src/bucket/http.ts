@@ -111,6 +111,7 @@ export function httpBucket(url: URL | string, options: HttpClientOptions = {}): 
 
   return {
     name,
+    checksSha256: true,
     head,
     read,
     conditionalWrites,
@@ -166,6 +167,11 @@ function isGone(response: HttpResponse): boolean {
 
 /** To a write, "not found" means that there is no such place, not that a key is absent. */
 async function writeError(response: HttpResponse, what: string): Promise<OdbError> {
+  // Our checksum of what we sent: it was changed on its way.
+  if (response.status === 422) {
+    response.discard();
+    return new OdbError("unavailable", `${what}: other bytes arrived than were sent: try again later`);
+  }
   if (!isGone(response)) return httpError(response, what);
   return new OdbError(
     "config",

@@ -90,19 +90,26 @@ async function* resumedBody(
     } catch (error) {
       if (at - brokeAt > PROGRESS) tries = patience(options, what, call.signal);
       brokeAt = at;
-      // A body that ends early is `integrity` to whoever reads it; here it is a connection that broke.
-      const cutShort = error instanceof OdbError && error.code === "integrity" && at < end;
-      await tries.afterFailure(error, cutShort);
+      const broken = at < end ? asBrokenConnection(error) : error;
+      await tries.afterFailure(broken);
+      // Without a version to compare, the rest might be another's.
+      if (first.entry.etag === undefined) throw broken;
       body = await sameVersion(await reopen({ start: at, end }), first.entry, error);
     }
   }
+}
+
+/** A body that ends early is `integrity` to whoever reads it once; here it is no fault of the object. */
+function asBrokenConnection(error: unknown): unknown {
+  if (!(error instanceof OdbError) || error.code !== "integrity") return error;
+  return new OdbError("unavailable", `${error.message}: try again later`, { cause: error });
 }
 
 /** @throws `broken`, the failure that made us read again, when the rest would be of another version */
 async function sameVersion(body: Body | undefined, first: Entry, broken: unknown): Promise<Body> {
   if (body === undefined) throw broken;
   const { etag, size } = body.entry;
-  if (etag !== undefined && etag === first.etag && size === first.size) return body;
+  if (etag === first.etag && size === first.size) return body;
   for await (const _ of body.content) break;
   throw broken;
 }
@@ -131,21 +138,17 @@ async function* resumedListing(
 }
 
 interface Patience {
-  /**
-   * Waits before the next try, or throws `error` when there is to be none.
-   *
-   * @param isPassing the failure passes whatever its code says
-   */
-  afterFailure(error: unknown, isPassing?: boolean): Promise<void>;
+  /** Waits before the next try, or throws `error` when there is to be none. */
+  afterFailure(error: unknown): Promise<void>;
 }
 
 function patience(options: RetryOptions, what: string, signal: AbortSignal | undefined): Patience {
   const { attempts = 5, baseMs = 200, maxMs = 20_000 } = options;
   let failures = 0;
   return {
-    async afterFailure(error, isPassing = isTransient(error)) {
+    async afterFailure(error) {
       const asked = (error instanceof OdbError && error.retryAfterMs) || 0;
-      if (!(isPassing || isTransient(error)) || ++failures >= attempts || asked > maxMs) throw error;
+      if (!isTransient(error) || ++failures >= attempts || asked > maxMs) throw error;
       const backoff = Math.min(maxMs, baseMs * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
       await pause(Math.max(asked, backoff), signal, what);
     },

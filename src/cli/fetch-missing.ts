@@ -38,8 +38,9 @@ export async function bringMissing(
   }
   const left = new Set(await find());
   if (options.dryRun) return listMissing(left, context);
+  const broken = new Set<ObjectId>();
   for (const name of odbs.keys()) {
-    if (left.size > 0) await bringFrom(repo, name, left, options, context);
+    if (left.size > 0) await bringFrom(repo, name, left, broken, options, context);
   }
   if (left.size === 0) return;
   const others = promisorRemotes(entries).filter((remote) => !isOdbRemote(remote));
@@ -50,8 +51,11 @@ export async function bringMissing(
     );
     return;
   }
-  for (const oid of [...left].slice(0, NAMED)) context.warn(`object ${oid} is missing, and in no ODB`);
-  if (left.size > NAMED) context.warn(`${left.size - NAMED} more objects are missing, and in no ODB`);
+  // What is broken has been named already.
+  const nowhere = [...left].filter((oid) => !broken.has(oid));
+  for (const oid of nowhere.slice(0, NAMED)) context.warn(`object ${oid} is missing, and in no ODB`);
+  if (nowhere.length > NAMED)
+    context.warn(`${nowhere.length - NAMED} more objects are missing, and in no ODB`);
   process.exitCode = 1;
 }
 
@@ -65,11 +69,12 @@ async function listMissing(missing: ReadonlySet<ObjectId>, context: Context): Pr
   for (const oid of missing) await context.print(`${oid}\n`);
 }
 
-/** Takes what arrives out of `left`. */
+/** Takes what arrives out of `left`; `broken` gets what the store has with other bytes. */
 async function bringFrom(
   repo: Repository,
   name: string,
   left: Set<ObjectId>,
+  broken: Set<ObjectId>,
   options: Options,
   context: Context,
 ): Promise<void> {
@@ -77,8 +82,11 @@ async function bringFrom(
     const wanted = await candidatesOf(odb, left, { signal: context.signal });
     if (wanted.length === 0) return;
     const progress = context.progress(`Fetching from ${name}`, wanted.length, options);
-    const onBad = (_: ObjectId, error: Error) =>
-      context.warn(`${error.message} (in ODB ${name}): not installed`);
+    const onBad = (oid: ObjectId, error: Error) => {
+      broken.add(oid);
+      const mend = `"git odb put ${name} ${oid}" in a clone that has it sends it again`;
+      context.warn(`${error.message} (in ODB ${name}): not installed; ${mend}`);
+    };
     const call = { progress, onBad, signal: context.signal };
     const { objects } = await fetchObjects(await odb.store(), wanted, repo.objectsDir, call).catch(
       (error) => {

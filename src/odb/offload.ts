@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { CallOptions } from "../bucket/bucket.js";
-import { OdbError } from "../errors.js";
+import { OdbError, toOdbError } from "../errors.js";
 import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
 import { parseConfigBoolean, readConfig, setConfig } from "../repo/config.js";
@@ -125,7 +125,7 @@ async function verifyAll(
   }
   const verify = async (oid: ObjectId) => {
     options.signal?.throwIfAborted();
-    const info = await store.verify(oid, options);
+    const info = await store.verify(oid, options).catch((error: unknown) => isBroken(odb, oid, error));
     return info?.type === "blob" ? info : undefined;
   };
   for await (const info of inParallel(oids(), odb.config.concurrency ?? CONCURRENCY, verify)) {
@@ -133,6 +133,16 @@ async function verifyAll(
     options.onVerified?.(info);
   }
   return proved;
+}
+
+function isBroken(odb: Odb, oid: ObjectId, cause: unknown): never {
+  const { code, message } = toOdbError(cause);
+  if (code !== "integrity") throw cause;
+  throw new OdbError(
+    "integrity",
+    `${message} (in ODB ${odb.name}): nothing was dropped; "git odb put ${odb.name} ${oid}" sends it again`,
+    { cause },
+  );
 }
 
 /** Packs first, each by itself so that little room is needed, then loose copies. @returns bytes */

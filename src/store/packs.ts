@@ -29,7 +29,7 @@ export function withPacks(store: ObjectStore, bucket: Bucket, layout: LayoutOpti
   const packs = new PackSet(bucket);
   const combined: ObjectStore = {
     name: store.name,
-    recordsSha256: store.recordsSha256 === true,
+    takesSha256: store.takesSha256 === true,
     get stagingDirectory() {
       return store.stagingDirectory;
     },

@@ -32,9 +32,10 @@ export function parseRawKey(key: string): ObjectId | undefined {
  * they are. Closing the store closes the bucket.
  */
 export function rawStore(bucket: Bucket, layout: LayoutOptions = {}): ObjectStore {
+  const saysSha256 = bucket.recordsSha256 === true || bucket.checksSha256 === true;
   const store: ObjectStore = {
     name: bucket.name,
-    recordsSha256: bucket.recordsSha256 === true,
+    takesSha256: saysSha256,
 
     get stagingDirectory() {
       return bucket.stagingDirectory;
@@ -58,7 +59,7 @@ export function rawStore(bucket: Bucket, layout: LayoutOptions = {}): ObjectStor
       const key = rawKey(object.info.oid);
       if (await isThere(bucket, key, object, (entry) => proves(store, object, entry, options), options))
         return;
-      const sha256 = bucket.recordsSha256 ? (object.sha256 ?? (await sha256Of(object))) : undefined;
+      const sha256 = saysSha256 ? (object.sha256 ?? (await sha256Of(object))) : undefined;
       await bucket.write(key, object, { ...options, ...(sha256 === undefined ? {} : { sha256 }) });
     },
 

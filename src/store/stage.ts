@@ -10,8 +10,8 @@ import type { ObjectStore } from "./store.js";
 /** Where and how to stage. */
 export interface StageOptions extends Omit<SpoolOptions, "inspect"> {
   /**
-   * Compute the SHA-256 of the content in the same pass, for a store that records it. It costs as much again
-   * as the object's own hash, so only where {@link ObjectStore.recordsSha256} says so.
+   * Compute the SHA-256 of the content in the same pass, for a store that records or checks it. It costs as much again
+   * as the object's own hash, so only where {@link ObjectStore.takesSha256} says so.
    */
   readonly sha256?: boolean;
 }
@@ -24,7 +24,7 @@ export function stagingFor(store: ObjectStore): StageOptions {
   const directory = store.stagingDirectory;
   return {
     ...(directory === undefined ? {} : { directory, sync: true }),
-    ...(store.recordsSha256 ? { sha256: true } : {}),
+    ...(store.takesSha256 ? { sha256: true } : {}),
   };
 }
 

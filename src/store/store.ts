@@ -35,8 +35,8 @@ export interface ObjectStore {
   /** Where a caller may stage an object so that `put` need not copy it again (see Bucket). */
   readonly stagingDirectory?: string | undefined;
 
-  /** Whether `put` records {@link SourceObject.sha256} with the object, so that `verify` need not read it. */
-  readonly recordsSha256?: boolean;
+  /** Whether `put` needs {@link SourceObject.sha256}, to be recorded with the object or checked on arrival. */
+  readonly takesSha256?: boolean;
 
   /** Whether it is there, and its size and type; cheap, the content is not read whole. */
   stat(oid: ObjectId, options?: CallOptions): Promise<ObjectInfo | undefined>;

@@ -29,7 +29,7 @@ export function tieredStore(stores: readonly ObjectStore[], write: WritePolicy =
   return {
     name: stores.map((store) => store.name).join(", "),
     tiers: stores,
-    recordsSha256: stores.some((store) => store.recordsSha256),
+    takesSha256: stores.some((store) => store.takesSha256),
     get stagingDirectory() {
       return local()?.stagingDirectory;
     },
