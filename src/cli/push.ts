@@ -6,6 +6,7 @@ import type { ObjectId } from "../object/id.js";
 import { type OdbConfig, readOdbConfigs } from "../odb/config.js";
 import { objectsInRange, type PushRange, type RangeBlob, selectedInRange } from "../odb/push-range.js";
 import { pushMetadataRefs } from "../odb/push-refs.js";
+import { markSent, unsentBlobs } from "../odb/sent.js";
 import { fetchPromises } from "../odb/server-promise.js";
 import { type UploadReport, uploadBlobs } from "../odb/upload.js";
 import { formatBytes } from "../progress.js";
@@ -49,16 +50,24 @@ async function push(
   if (range.tips.length === 0) return;
   const blobs = await selectedInRange(repo, range, odbs, (line) => context.warn(line));
   refuseUnconfigured(blobs, odbs);
+  // The hook is for this push; it must not make it wait for older ones.
+  if (!options.prePush) addNew(blobs, await unsentBlobs(repo, range.tips, odbs));
   for (const name of new Set(blobs.map(({ odb }) => odb))) {
     const own = blobs.filter(({ odb }) => odb === name);
     const report = await upload(repo, name, own, options, context);
     await judgeMissing(repo, name, range, own, report.missing, context);
     if (options.refs && report.stored.length > 0) await publish(repo, name, target, report, options, context);
   }
+  if (!options.prePush) await markSent(repo, odbs.values(), range.tips);
   // A server that has promised them meanwhile: git push need not send them there.
   if (options.refs && blobs.length > 0 && target.remote !== undefined) {
     await fetchPromises(repo, target.remote, { signal: context.signal });
   }
+}
+
+function addNew(blobs: RangeBlob[], more: readonly RangeBlob[]): void {
+  const known = new Set(blobs.map(({ odb, oid }) => `${odb} ${oid}`));
+  blobs.push(...more.filter(({ odb, oid }) => !known.has(`${odb} ${oid}`)));
 }
 
 async function rangeOf(

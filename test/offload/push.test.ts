@@ -115,13 +115,37 @@ describe("what is sent", () => {
     expect(gitOdb(["track", "big", "--above", "much"], { cwd: repo }).status).toBe(129);
   });
 
+  it("is what an earlier git push has left out, too, and that is looked for once", () => {
+    const { repo, store, origin } = emptyFixture();
+    writeBig(repo, "before.dat", 1000);
+    for (const version of ["one", "two"]) {
+      writeBig(repo, "a.bin", 1000);
+      commit(repo, version);
+    }
+    git(["push", "-q", "origin", "main"], { cwd: repo });
+    const left = ["HEAD:a.bin", "HEAD~1:a.bin"].map((name) => blob(repo, name)).sort();
+    const { status, stderr } = gitOdb(["push"], { cwd: repo });
+    expect([status, stderr]).toEqual([0, "ODB big: 2 blobs sent, 1.95 KiB\n"]);
+    expect([stored(store), metadata(origin)]).toEqual([left, left]);
+    // Nothing says so any more but the note that all was sent up to here.
+    for (const oid of left) git(["update-ref", "-d", `refs/odbs/big/${oid}`], { cwd: repo });
+    writeBig(repo, "b.bin", 1000);
+    commit(repo, "three");
+    git(["push", "-q", "origin", "main"], { cwd: repo });
+    expect(gitOdb(["push"], { cwd: repo }).stderr).toBe("ODB big: 1 blob sent, 1000 bytes\n");
+    // Another store has none of them.
+    const second = join(tempDir("store"), "second");
+    git(["config", "odb.big.url", second], { cwd: repo });
+    mkdirSync(second);
+    expectOk(gitOdb(["push", "-q"], { cwd: repo }));
+    expect(stored(second)).toEqual([...left, blob(repo, "HEAD:b.bin")].sort());
+  });
+
   it("is everything with --all, and nothing for refs of a push that deletes", () => {
     const { repo, store } = emptyFixture();
     writeBig(repo, "a.bin", 1000);
     commit(repo, "one");
     git(["push", "-q", "origin", "main"], { cwd: repo });
-    expectOk(gitOdb(["push", "-q"], { cwd: repo }));
-    expect(stored(store)).toEqual([]);
     const zero = "0".repeat(40);
     const input = `(delete) ${zero} refs/heads/x ${blob(repo, "HEAD")}\nrefs/odbs/big/x ${blob(repo, "HEAD")} refs/odbs/big/x ${zero}\n`;
     expectOk(gitOdb(["push", "--pre-push", "origin"], { cwd: repo, input }));
