@@ -6,6 +6,7 @@ import { formatInfo } from "../object/info.js";
 import { readOdbConfig } from "../odb/config.js";
 import { type OffloadReport, offload as offloadOdb } from "../odb/offload.js";
 import type { OffloadScope } from "../odb/offload-candidates.js";
+import { isRefusedInSubmodule } from "../odb/promisor-remote.js";
 import { promiseStored } from "../odb/server-promise.js";
 import { formatBytes } from "../progress.js";
 import { getConfig, parseConfigBoolean } from "../repo/config.js";
@@ -13,6 +14,7 @@ import { openRepository, type Repository } from "../repo/git.js";
 import type { Context, OutputOptions } from "./context.js";
 import { withOdb } from "./odb.js";
 import { findOnPath } from "./path.js";
+import { submoduleAdvice } from "./promisor.js";
 import { parseSizeOption } from "./size.js";
 import { addOutputOptions } from "./verb.js";
 
@@ -51,6 +53,7 @@ async function offload(revs: readonly string[], options: Options, context: Conte
       'git-remote-odb is not on PATH, so git could not bring back what is dropped: run "npm install -g git-odb", or mend PATH',
     );
   }
+  if (await isRefusedInSubmodule(repo)) context.warn(submoduleAdvice);
   for (const name of names) {
     if (options.promise) await promiseIn(repo, name, options, context);
     else await offloadFrom(repo, name, scope, options, context);

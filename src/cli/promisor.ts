@@ -4,6 +4,10 @@ import { isRefusedInSubmodule, type PromisorSetup } from "../odb/promisor-remote
 import type { Repository } from "../repo/git.js";
 import type { Context, OutputOptions } from "./context.js";
 
+/** What `git submodule update` needs once blobs are not here (gitsubmodules(7)). */
+export const submoduleAdvice =
+  "This is a submodule: git commands of the repository above it start no odb:: helper, unless you run: git config protocol.odb.allow always";
+
 /** Says what the promisor remote changes for other remotes, and where git would not use it. */
 export async function tellOfPromisor(
   name: string,
@@ -23,10 +27,5 @@ export async function tellOfPromisor(
       options,
     );
   }
-  if (await isRefusedInSubmodule(repo)) {
-    context.note(
-      "This is a submodule: git commands of the repository above it start no odb:: helper, unless you run: git config protocol.odb.allow always",
-      options,
-    );
-  }
+  if (await isRefusedInSubmodule(repo)) context.note(submoduleAdvice, options);
 }

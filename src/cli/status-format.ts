@@ -52,13 +52,21 @@ export function summarize(rows: readonly Row[]): string {
   const count = (state: Row["state"]) => rows.filter((row) => row.state === state).length;
   const counts = (["stored", "local", "queued", "missing"] as const)
     .filter((state) => count(state) > 0)
-    .map((state) => `${count(state)} ${state === "missing" ? "missing" : words[state]}`);
+    .map(
+      (state) => `${count(state)} ${state === "missing" ? "missing" : words[state]}${awayOf(rows, state)}`,
+    );
   const advice = [
     count("local") > 0 && 'local only: "git odb put <name> <path>..." sends them',
     count("queued") > 0 && 'queued: "git odb put --queued <name>" sends them',
     count("missing") > 0 && "missing: neither here nor in the ODB; fetch from a clone that has them",
   ].filter((line) => line !== false);
   return [`${rows.length} selected: ${counts.join(", ")}`, ...advice].map((line) => `${line}\n`).join("");
+}
+
+/** Dropped, or never fetched: git brings them when it needs them. */
+function awayOf(rows: readonly Row[], state: Row["state"]): string {
+  const away = rows.filter((row) => row.state === state && state === "stored" && !row.local).length;
+  return away === 0 ? "" : ` (${away} not here)`;
 }
 
 /** As git's core.quotePath does: bytes that are not plain ASCII in octal, inside double quotes. */

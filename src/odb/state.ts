@@ -59,7 +59,7 @@ export async function replaceState(path: string, content: string): Promise<void>
     await syncDirectory(join(path, ".."));
   } catch (error) {
     await rm(temporary, { force: true });
-    throw toOdbError(error);
+    throw toOdbError(error, `write ${path}`);
   }
 }
 

@@ -45,7 +45,7 @@ async function take(repo: Repository, path: string, content: string): Promise<vo
       await sleep(GUARD_MS);
     if ((await readFile(path, "utf8")) === content) return;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw toOdbError(error);
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw toOdbError(error, `lock ${path}`);
   } finally {
     await rm(own, { force: true });
   }

@@ -37,7 +37,9 @@ export interface PackWork extends AsyncDisposable {
 /** Runs `use` with a folder to make packs in, which goes afterwards. Whoever removes packs holds the gc lock. */
 export async function withPackWork<T>(repo: Repository, use: (work: PackWork) => Promise<T>): Promise<T> {
   await using work = await openPackWork(repo);
-  return await use(work);
+  return await use(work).catch((error: unknown) =>
+    Promise.reject(toOdbError(error, `write packs in ${repo.objectsDir}`)),
+  );
 }
 
 async function openPackWork(repo: Repository): Promise<PackWork> {

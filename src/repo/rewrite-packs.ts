@@ -1,16 +1,13 @@
 /** Packs anew without some of their objects, or several as one: by `git pack-objects`, which reuses what is packed. */
 
-import { rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { OdbError } from "../errors.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import type { Repository } from "./git.js";
 import { loosePath } from "./loose-writer.js";
 import type { PackWork } from "./pack-work.js";
 import { type LocalPack, packEntries } from "./packs.js";
-
-/** Bounds for both: a fetch must not bring back what goes, nor a limit of the user's cut the pack in pieces of one. */
-const env = { GIT_NO_LAZY_FETCH: "1" };
 
 /**
  * Replaces packs by one without the objects of `drop`; by none when nothing is left. All that stays is in the new pack,
@@ -58,6 +55,11 @@ async function packObjects(work: PackWork, oids: ReadonlySet<ObjectId>): Promise
   async function* input() {
     for (const oid of oids) yield `${oid}\n`;
   }
+  // What git leaves when the disk is full lies in the work folder, too: as an object store that borrows from the real one.
+  const alternates = join(work.directory, "info/alternates");
+  await mkdir(dirname(alternates), { recursive: true });
+  await writeFile(alternates, `${work.repo.objectsDir}\n`);
+  const env = { GIT_NO_LAZY_FETCH: "1", GIT_OBJECT_DIRECTORY: work.directory };
   const args = ["pack-objects", "-q", "--delta-base-offset", join(work.directory, "pack")];
   const text = await work.repo.text(args, { input: input(), env });
   const names = text.split("\n").map((checksum) => `pack-${checksum}`);

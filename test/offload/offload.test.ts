@@ -34,6 +34,13 @@ describe.each(["sha1", "sha256"])("a pushed repository, %s", (hash) => {
     ]);
     expect(missing(repo)).toEqual([...before.keys()]);
     expect(fsck(repo)).toBe("");
+    const summary = () => gitOdb(["status"], { cwd: repo }).stdout.split("\n").at(-2);
+    expect(summary()).toBe("2 selected: 2 in the ODB (2 not here)");
+    // The one way back, and the other.
+    expectOk(gitOdb(["fetch", "-q"], { cwd: repo }));
+    expect([missing(repo), fsck(repo), summary()]).toEqual([[], "", "2 selected: 2 in the ODB"]);
+    expectOk(gitOdb(["offload", "-q"], { cwd: repo }));
+    expect(missing(repo)).toEqual([...before.keys()]);
     for (const [oid, bytes] of before)
       expect(gitBytes(["cat-file", "blob", oid], { cwd: repo }).equals(bytes)).toBe(true);
     expect(missing(repo)).toEqual([]);

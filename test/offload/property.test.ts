@@ -12,7 +12,7 @@ import { commit, emptyFixture, expectOk, type Fixture, fsck, useCommands, writeB
 
 /** Another seed, more runs: GIT_ODB_TEST_SEED=…, GIT_ODB_TEST_RUNS=100. */
 const seed = Number(process.env.GIT_ODB_TEST_SEED ?? 20_240_517);
-const numRuns = Number(process.env.GIT_ODB_TEST_RUNS ?? 8);
+const numRuns = Number(process.env.GIT_ODB_TEST_RUNS ?? 5);
 
 beforeAll(() => {
   useCommands();

@@ -127,7 +127,7 @@ describe.each(Object.entries(kinds))("a store behind %s", (_, kind) => {
       expectOk(await odb(repo, "fetch", "-q"));
       expect([name, missing(repo), fsck(repo)]).toEqual([name, [], ""]);
     });
-  });
+  }, 300_000);
 
   it("push tells of nothing that is not there, and sends the rest once the store is well", async () => {
     const empty = () => makePlace({ filled: false });
@@ -142,7 +142,7 @@ describe.each(Object.entries(kinds))("a store behind %s", (_, kind) => {
       expect([name, named(origin)]).toEqual([name, oids]);
       for (const oid of oids) expect([name, await isWhole(bucket, oid)]).toEqual([name, true]);
     });
-  });
+  }, 300_000);
 
   it("a blob of another size is found before anything is dropped, and sent again as the message says", async () => {
     await using place = await makePlace();

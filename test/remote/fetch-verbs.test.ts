@@ -284,5 +284,11 @@ describe("git odb init", () => {
     git(["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", below, "sub"], { cwd: above });
     const { stderr } = gitOdb(["init", "media", tempDir("init")], { cwd: join(above, "sub") });
     expect(stderr).toContain("git config protocol.odb.allow always");
+    const dropping = () => gitOdb(["offload"], { cwd: join(above, "sub") }).stderr;
+    expect(dropping()).toMatch(
+      /^warning: This is a submodule: .*protocol.odb.allow always\n.*dropped 0 blobs/,
+    );
+    git(["config", "protocol.odb.allow", "always"], { cwd: join(above, "sub") });
+    expect(dropping()).not.toContain("submodule");
   });
 });
