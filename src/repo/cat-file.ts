@@ -27,11 +27,17 @@ export interface CatFile extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/**
+ * git maps packs into its memory, by default all of them for as long as it lives: an object of 5 GiB counts as 5 GiB. Pieces
+ * of this size are given back. Only the reader of whole objects is told, which seldom goes back to what it has read.
+ */
+const smallMaps = ["-c", "core.packedGitWindowSize=16m", "-c", "core.packedGitLimit=128m"];
+
 /** Starts on the first question. Objects that only a promisor remote or an ODB has are absent. */
 export function openCatFile(repo: Repository): CatFile {
-  const start = (mode: string) => () => repo.start(["cat-file", mode], { env: localOnly(repo) });
-  const check = new Conversation(start("--batch-check"));
-  const batch = new Conversation(start("--batch"));
+  const start = (args: readonly string[]) => () => repo.start(args, { env: localOnly(repo) });
+  const check = new Conversation(start(["cat-file", "--batch-check"]));
+  const batch = new Conversation(start([...smallMaps, "cat-file", "--batch"]));
   const close = async () => {
     await Promise.all([check.close(), batch.close()]);
   };
