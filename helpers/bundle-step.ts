@@ -2,6 +2,8 @@
 
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { isOwnerGone, ownedName } from "../src/bucket/owner.js";
 import { download, ifAbsent } from "../src/bundle/download.js";
 import { isTransient, OdbError, toOdbError } from "../src/errors.js";
 import { isObjectId } from "../src/object/id.js";
@@ -15,8 +17,18 @@ const REF_BLOB_LIMIT = 4096;
 /** After a failure that may pass, the next try waits this long: helpers start often. In milliseconds. */
 const RETRY_AFTER = 60_000;
 
-/** A folder left by a process that was killed counts as abandoned after this long without a change. In milliseconds. */
+/** A claim of a process that cannot be asked about counts as abandoned after this long. In milliseconds. */
 const ABANDONED_AFTER = 10 * 60_000;
+
+/** How much is done for a bundle at once. */
+export interface Patience {
+  /** Of the download, each of which goes on where the one before broke off. A helper has one: it starts often. */
+  readonly tries: number;
+  readonly signal?: AbortSignal;
+}
+
+/** The pause before the second try of a download; before the third it is twice as long. In milliseconds. */
+const PAUSE_MS = 300;
 
 /**
  * Downloads and unbundles, if there is a bundle ref whose value has not been dealt with. A bundle only saves work: what
@@ -25,7 +37,11 @@ const ABANDONED_AFTER = 10 * 60_000;
  * A download that breaks off goes on where it stopped at a later run. A bundle that is refused (wrong bytes, no http
  * URL, too large) is not tried again until the ref changes.
  */
-export async function runBundleStep(odb: Odb, warn: (line: string) => void): Promise<void> {
+export async function runBundleStep(
+  odb: Odb,
+  warn: (line: string) => void,
+  patience: Patience = { tries: 1 },
+): Promise<void> {
   const ref = `refs/odbs/${odb.name}/bundle`;
   if (!mayHaveRef(odb.repo, ref)) return;
   const value = await odb.repo.text(["rev-parse", "--quiet", "--verify", ref], { okStatus: [0, 1] });
@@ -34,7 +50,7 @@ export async function runBundleStep(odb: Odb, warn: (line: string) => void): Pro
   const folder = `${mark}.download`;
   if (!(await claim(folder))) return;
   try {
-    await fetchBundle(odb, value, folder, warn);
+    await fetchBundle(odb, value, folder, warn, patience);
     await writeFile(mark, `${value} done\n`);
     await rm(folder, { recursive: true, force: true });
   } catch (cause) {
@@ -67,14 +83,18 @@ async function isDealtWith(mark: string, value: string): Promise<boolean> {
   return state !== "failed" || Date.now() - Number(time) < RETRY_AFTER;
 }
 
-/** One process at a time; another one does without the bundle. */
+/** One process at a time; another one does without the bundle. What a process has left that is gone is taken over. */
 async function claim(folder: string): Promise<boolean> {
   await mkdir(folder, { recursive: true });
   const file = join(folder, "claimed");
   const held = await stat(file).catch(ifAbsent(undefined));
-  if (held && Date.now() - held.mtimeMs > ABANDONED_AFTER) await rm(file, { force: true });
+  if (held !== undefined) {
+    const isOld = Date.now() - held.mtimeMs > ABANDONED_AFTER;
+    const isGone = isOwnerGone((await readFile(file, "utf8").catch(ifAbsent(""))).trim());
+    if (isGone === true || (isGone === undefined && isOld)) await rm(file, { force: true });
+  }
   try {
-    await writeFile(file, `${process.pid}\n`, { flag: "wx" });
+    await writeFile(file, `${ownedName()}\n`, { flag: "wx" });
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
@@ -87,12 +107,13 @@ async function fetchBundle(
   value: string,
   folder: string,
   warn: (line: string) => void,
+  patience: Patience,
 ): Promise<void> {
   const size = Number(await odb.repo.text(["cat-file", "-s", value]));
   if (size > REF_BLOB_LIMIT) throw new OdbError("invalid", `its blob is larger than ${REF_BLOB_LIMIT} bytes`);
   const url = parseBundleBlob((await odb.repo.run(["cat-file", "blob", value])).stdout.toString());
   warn(`fetching bundle ${url}`);
-  const file = await download(url, folder);
+  const file = await downloadPatiently(url, folder, patience);
   let tips: string;
   try {
     // unbundle indexes the pack, which proves every object's bytes; verify, that nothing is missing beneath it.
@@ -102,6 +123,17 @@ async function fetchBundle(
     throw new OdbError("integrity", `${url}: ${toOdbError(error).message}`, { cause: error });
   }
   await keepTips(odb, tips);
+}
+
+async function downloadPatiently(url: string, folder: string, { tries, signal }: Patience): Promise<string> {
+  for (let nth = 1; ; nth++) {
+    try {
+      return await download(url, folder, { signal });
+    } catch (error) {
+      if (nth >= tries || !isTransient(toOdbError(error)) || signal?.aborted) throw error;
+      await sleep(PAUSE_MS * nth, undefined, { signal });
+    }
+  }
 }
 
 /**

@@ -165,7 +165,7 @@ describe("a server that has everything", () => {
     expect(status).toBe(0);
     expect(stderr).toMatch(
       new RegExp(
-        `warning: ODB "media" is not used: .*file: is on this machine.*--accept-odb=file://${store}\n`,
+        `warning: ODB "media" is not used: .*file: is on this machine.*--accept-odb=file://${store}, or run "git odb init media file://${store}" in the clone\n`,
       ),
     );
     expect(missingBlobs(dir)).toEqual([]);
@@ -190,7 +190,8 @@ describe("what is published", () => {
     const oid = git(["hash-object", "-w", "--stdin"], { cwd: server, input: text });
     git(["update-ref", "refs/odbs/media/config", oid], { cwd: server });
     const { dir, status, stderr } = await clone("--accept-odb", server);
-    expect([status, stderr]).toEqual([0, expect.stringMatching(/subprocesscommand" may not be published/)]);
+    expect([status, stderr.match(/warning: /g)?.length]).toEqual([0, 1]);
+    expect(stderr).toMatch(/subprocesscommand" may not be published.*run "git odb init media <url>"/);
     expect(tryGit(["config", "--get-regexp", "^odb\\."], { cwd: dir }).status).toBe(1);
     expect(existsSync(join(root, "pwned"))).toBe(false);
   });
@@ -210,6 +211,36 @@ describe("what is published", () => {
     expect(git(["config", "odb.media.subprocessCommand"], { cwd: accepted.dir })).toBe(
       "git-odb-helper-http --name media",
     );
+  });
+
+  it("may be of several ODBs, each judged by itself; a name that is none is passed over", async () => {
+    const server = join(root, "two.git");
+    git(["clone", "-q", "--bare", full.server, server]);
+    git(["fetch", "-q", "origin", "+refs/odbs/*:refs/odbs/*"], { cwd: server });
+    git(["config", "uploadpack.allowFilter", "true"], { cwd: server });
+    for (const [ref, url] of [
+      ["refs/odbs/public/config", "https://odb.example.com/media"],
+      ["refs/odbs/mine/config", "s3://b/p?profile=prod"],
+      ["refs/odbs/-o.$x;&/config", "https://odb.example.com/odd"],
+    ]) {
+      const [, name] = /^refs\/odbs\/(.*)\/config$/.exec(ref ?? "") ?? [];
+      const input = `[odb "${name}"]\n\turl = ${url}\n`;
+      git(["update-ref", ref ?? "", git(["hash-object", "-w", "--stdin"], { cwd: server, input })], {
+        cwd: server,
+      });
+    }
+    const other = "--accept-odb=https://elsewhere.example.com/";
+    const { dir, status, stderr } = await clone(accept, other, `file://${server}`);
+    expect(status).toBe(0);
+    expect(stderr.match(/warning: ODB "[^"]*"/g)).toEqual(['warning: ODB "mine"', 'warning: ODB "public"']);
+    const urls = git(["config", "--get-regexp", "^odb\\..*\\.url$"], { cwd: dir });
+    expect(urls).toBe(`odb.media.url file://${store}`);
+    expect(missingBlobs(dir).length).toBe(2);
+    // As the warning says.
+    const [, command = ""] = /run "git (odb init public [^"]*)"/.exec(stderr) ?? [];
+    expect(gitOdb([...command.split(" ").slice(1), "--no-check"], { cwd: dir }).status).toBe(0);
+    expect(git(["config", "odb.public.url"], { cwd: dir })).toBe("https://odb.example.com/media");
+    expectWhole(dir);
   });
 });
 
@@ -237,6 +268,8 @@ describe("a terminal", () => {
     child.stdin.destroy();
     expect([status, shown]).toEqual([0, expect.stringContaining("ODB media: https://odb.example.com/media")]);
     expect(tryGit(["config", "odb.media.url"], { cwd: dir }).stdout.trim()).toBe(url);
+    expect(shown.includes('"git odb init media https://odb.example.com/media"')).toBe(answer === "n");
+    expect([missingBlobs(dir), tryGit(["fsck"], { cwd: dir }).status]).toEqual([[], 0]);
   });
 });
 
@@ -260,24 +293,52 @@ describe("a repository in a bucket", () => {
 });
 
 describe("a bundle ref", () => {
-  it("is used first, so that the server sends only what is newer", async () => {
-    const folder = join(root, "bundles");
+  let folder: string;
+  let server: string;
+
+  beforeAll(() => {
+    folder = join(root, "bundles");
     mkdirSync(folder);
     git(["bundle", "create", join(folder, "base.bundle"), "--all"], { cwd: full.work });
-    await using files = await startStaticServer(folder);
-    const server = join(root, "bundled.git");
+    server = join(root, "bundled.git");
     git(["clone", "-q", "--bare", full.server, server]);
+    git(["config", "uploadpack.allowFilter", "true"], { cwd: server });
     git(["fetch", "-q", "origin", "+refs/odbs/*:refs/odbs/*"], { cwd: server });
-    const blob = git(["hash-object", "-w", "--stdin"], {
-      cwd: server,
-      input: `bundle url: ${files.url}/base.bundle\n`,
-    });
+  });
+
+  function pointTo(url: string): void {
+    const input = `bundle url: ${url}\n`;
+    const blob = git(["hash-object", "-w", "--stdin"], { cwd: server, input });
     git(["update-ref", "refs/odbs/media/bundle", blob], { cwd: server });
+  }
+
+  it("is used first, so that the server sends only what is newer", async () => {
+    await using files = await startStaticServer(folder);
+    pointTo(`${files.url}/base.bundle`);
     const { dir, status, stderr } = await clone(accept, `${http.url}/bundled.git`);
     expect([status, stderr]).toEqual([0, expect.stringContaining("fetching bundle")]);
     expect(files.seen).toContain("GET /base.bundle");
-    git(["config", "uploadpack.allowFilter", "true"], { cwd: server });
     expect(git(["for-each-ref", "refs/bundles"], { cwd: dir })).not.toBe("");
+    expectWhole(dir);
+  });
+
+  it.each([
+    ["of other bytes", "bad.bundle", /http.*bad\.bundle: /],
+    ["that is gone", "gone.bundle", /answered 404/],
+    ["on commits that are not there", "thin.bundle", /Repository lacks these prerequisite|thin\.bundle: /],
+    ["that is no http URL", "file:///etc/passwd", /only http and https/],
+  ])("%s is told, and the clone does without", async (_, name, message) => {
+    const bytes = readFileSync(join(folder, "base.bundle"));
+    writeFileSync(join(folder, "bad.bundle"), bytes.fill(7, bytes.length - 5_000));
+    const other = tempRepo();
+    for (const n of [1, 2]) git(["commit", "-q", "--allow-empty", "-m", `${n}`], { cwd: other });
+    git(["bundle", "create", "-q", join(folder, "thin.bundle"), "main~1..main"], { cwd: other });
+    await using files = await startStaticServer(folder);
+    pointTo(name.includes(":") ? name : `${files.url}/${name}`);
+    const { dir, status, stderr } = await clone(accept, `${http.url}/bundled.git`);
+    expect([status, stderr]).toEqual([0, expect.stringMatching(message)]);
+    expect(git(["for-each-ref", "refs/bundles"], { cwd: dir })).toBe("");
+    expect(missingBlobs(dir).length).toBe(2);
     expectWhole(dir);
   });
 });

@@ -20,10 +20,11 @@ export async function acceptStore(
   const { name, urls, minSize } = proposed;
   const stores = urls.map((url) => redact(describeStore(url))).join(", ");
   const judged = judge(proposed, acceptance);
+  const later = `or run "git odb init ${[name, ...urls.map(quote)].join(" ")}" in the clone`;
   if (judged.verdict === "refuse") {
     const typed = urls.map((url) => ` --accept-odb=${quote(url)}`).join("");
     context.warn(
-      `ODB "${name}" is not used: its store ${stores} is not taken from a remote, because ${judged.why}; if you know it, clone with${typed}`,
+      `ODB "${name}" is not used: its store ${stores} is not taken from a remote, because ${judged.why}; if you know it, clone with${typed}, ${later}`,
     );
     return false;
   }
@@ -33,15 +34,15 @@ export async function acceptStore(
   }
   if (!canAsk()) {
     context.warn(
-      `ODB "${name}" is not used: nobody can be asked about its store ${stores}; accept it by --accept-odb`,
+      `ODB "${name}" is not used: nobody can be asked about its store ${stores}; clone with --accept-odb, ${later}`,
     );
     return false;
   }
   const sizes = minSize === undefined ? "" : `, all of ${formatBytes(minSize)} or more`;
-  return await askYes(
-    `The remote keeps big files${sizes} in ODB ${name}: ${stores}\nUse this store? [y/N] `,
-    context,
-  );
+  const question = `The remote keeps big files${sizes} in ODB ${name}: ${stores}\nUse this store? [y/N] `;
+  if (await askYes(question, context)) return true;
+  context.note(`ODB ${name} is not used; to use it later, ${later.slice("or ".length)}`, options);
+  return false;
 }
 
 function canAsk(): boolean {

@@ -93,7 +93,7 @@ async function clone(
     },
     {
       accept: (proposed) => acceptStore(proposed, acceptance, context, options),
-      bundle: (odb) => runBundleStep(odb, warn),
+      bundle: (odb) => runBundleStep(odb, warn, { tries: 4, signal: context.signal }),
       warn,
       note,
     },

@@ -36,6 +36,8 @@ export function judge({ urls }: PublishedSettings, acceptance: Acceptance): Verd
  * @throws OdbError invalid, when it is no bucket URL
  */
 export function whyNotFromRemote(url: string): string | undefined {
+  // A question about it would not show what it is.
+  if (invisible.test(url)) return "it has characters that cannot be seen";
   const location = parseBucketUrl(url);
   switch (location.kind) {
     case "http":
@@ -58,11 +60,18 @@ export function whyNotFromRemote(url: string): string | undefined {
 /** The store for a question to the user: its URL, and the service it is at. */
 export function describeStore(url: string): string {
   const location = parseBucketUrl(url);
-  if (location.kind !== "s3") return location.name;
+  const name = location.name.replaceAll(
+    new RegExp(invisible, "gu"),
+    (mark) => `\\u{${mark.codePointAt(0)?.toString(16)}}`,
+  );
+  if (location.kind !== "s3") return name;
   const { endpoint, region } = location.s3;
   const where = endpoint ?? `Amazon${region === undefined ? "" : `, ${region}`}`;
-  return `${location.name} (S3 service: ${where})`;
+  return `${name} (S3 service: ${where})`;
 }
+
+/** Marks that change how text is shown: another direction, nothing at all, another line. */
+const invisible = /[\p{Cf}\p{Zl}\p{Zp}]/u;
 
 /** Two spellings of one store are the same: a path and its file URL, an order of the query. */
 function canonical(url: string): string {
@@ -108,7 +117,8 @@ function whyNotHost(hostname: string): string | undefined {
     return inside.check(host, family === 4 ? "ipv4" : "ipv6") ? `${host} is a private address` : undefined;
   }
   const isLocal =
-    !host.includes(".") || /\.(?:localhost|local|internal|intranet|lan|home\.arpa)$/i.test(host);
+    !host.includes(".") ||
+    /\.(?:localhost|local|localdomain|internal|intranet|corp|home|lan|home\.arpa)$/i.test(host);
   return isLocal ? `${host} is a host of a private network` : undefined;
 }
 

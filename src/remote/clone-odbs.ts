@@ -46,16 +46,18 @@ async function isConfigured(repo: Repository, name: string): Promise<boolean> {
 }
 
 async function setUp(repo: Repository, name: string, hooks: SetUpHooks): Promise<boolean> {
+  const then = `run "git odb init ${name} <url>" in the clone`;
   const settings = await readPublished(repo, name).catch((error: unknown) => {
     const failure = toOdbError(error);
     if (failure.code !== "invalid") throw failure;
-    hooks.warn(failure.message);
-    return undefined;
+    return failure;
   });
+  if (settings instanceof Error) {
+    hooks.warn(`${settings.message}; if you know the store, ${then}`);
+    return false;
+  }
   if (settings === undefined) {
-    hooks.warn(
-      `the remote tells of ODB "${name}" but of no store (${publishedRef(name)}): run "git odb init ${name} <url>" in the clone`,
-    );
+    hooks.warn(`the remote tells of ODB "${name}" but of no store (${publishedRef(name)}): ${then}`);
     return false;
   }
   if (!(await hooks.accept(settings))) return false;

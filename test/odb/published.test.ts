@@ -10,7 +10,7 @@ import {
   publishedRef,
   readPublished,
 } from "../../src/odb/published.js";
-import { judge, parseAcceptance, whyNotFromRemote } from "../../src/odb/trust.js";
+import { describeStore, judge, parseAcceptance, whyNotFromRemote } from "../../src/odb/trust.js";
 import { openRepository } from "../../src/repo/git.js";
 import { gitOdb } from "../support/cli.js";
 import { git, tempRepo } from "../support/git.js";
@@ -122,7 +122,11 @@ describe("trust", () => {
     "https://odb.localhost/x",
     "https://intranet/x",
     "https://nas.local/x",
+    "https://nas.localdomain/x",
     "https://127.0.0.1/x",
+    "https://[64:ff9b::10.0.0.1]/x",
+    "s3://b/p\u202eq",
+    "s3://b/p\u200bq",
     "https://2130706433/x",
     "https://0x7f.1/x",
     "https://10.1.2.3/x",
@@ -139,6 +143,17 @@ describe("trust", () => {
     expect(judge(settings([url]), typed("")).verdict).toBe("refuse");
     expect(judge(settings([media, url]), typed("", media)).verdict).toBe("refuse");
     expect(judge(settings([url]), typed(url)).verdict).toBe("accept");
+  });
+
+  it("shows a store as it is", () => {
+    expect(describeStore("s3://b/a\u202eb?endpoint=https://minio.example.com")).toBe(
+      "s3://b/a\\u{202e}b (S3 service: https://minio.example.com)",
+    );
+    expect(describeStore("s3://b/p?region=eu-central-1")).toBe("s3://b/p (S3 service: Amazon, eu-central-1)");
+    // Letters of another alphabet that look like ours.
+    expect(describeStore("https://\u0435xample.com/x")).toBe("https://xn--xample-2of.com/x");
+    for (const url of ["s3://b/p\u001b[2Kq", "https://example.com/a\nUse this store? yes"])
+      expect(() => describeStore(url)).toThrow(/one line of text/);
   });
 
   it("knows a store again in another spelling, and no other store", () => {
