@@ -1,15 +1,20 @@
 /** git odb doctor: each thing that can be wrong is made wrong for real, found, and mended by the command it names. */
 
-import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { clockAhead } from "../src/bucket/clock.js";
+import { parseObjectId } from "../src/object/id.js";
+import { enqueue } from "../src/odb/queue.js";
+import { stateDirectory } from "../src/odb/state.js";
+import { openRepository } from "../src/repo/git.js";
 import { cliEnv, gitOdb } from "./support/cli.js";
 import { git, tempRepo } from "./support/git.js";
 import { startS3 } from "./support/s3/index.js";
+import { startServeProcess } from "./support/serve-process.js";
 import { tempDir } from "./support/temp.js";
 
 interface Finding {
@@ -35,12 +40,23 @@ function notOk(cwd: string, env?: NodeJS.ProcessEnv): Finding[] {
   return examine(cwd, env).filter(({ state }) => state !== "ok");
 }
 
-/** Finds exactly this one thing, runs the fix, finds nothing. */
-function expectMended(cwd: string, state: Finding["state"], message: RegExp, fix: string): void {
+/**
+ * Finds exactly this one thing, runs the fix, finds nothing.
+ *
+ * @param places what to put where the fix has `<url>` or `<remote>`
+ */
+function expectMended(
+  cwd: string,
+  state: Finding["state"],
+  message: RegExp,
+  fix: string,
+  places: Readonly<Record<string, string>> = {},
+): void {
   expect(notOk(cwd)).toEqual([
     { check: expect.any(String), state, message: expect.stringMatching(message), fix },
   ]);
-  execFileSync("sh", ["-c", fix], { cwd, env: cliEnv(), stdio: "pipe" });
+  const command = fix.replace(/<[a-z]+>/g, (place) => places[place] ?? place);
+  execFileSync("sh", ["-c", command], { cwd, env: cliEnv(), stdio: "pipe" });
   expect(notOk(cwd)).toEqual([]);
 }
 
@@ -104,6 +120,10 @@ describe("tools and settings", () => {
       ["environment", "bad", "unset GIT_NO_LAZY_FETCH"],
       ["environment", "bad", "export GIT_ALLOW_PROTOCOL=https:ssh:odb"],
     ]);
+    const mended = `${notOk(repo, env)
+      .map(({ fix }) => fix)
+      .join("; ")}; git odb doctor --quiet`;
+    execFileSync("sh", ["-c", mended], { cwd: repo, env: cliEnv(env) });
   });
 
   it("finds a promisor remote that is lost, or of another store", () => {
@@ -135,17 +155,15 @@ describe("tools and settings", () => {
   it("finds the settings that stop git or the reference client", () => {
     git(["config", "protocol.odb.allow", "never"], { cwd: repo });
     expectMended(repo, "bad", /does not start git-remote-odb/, "git config protocol.odb.allow always");
+    git(["config", "--unset", "protocol.odb.allow"], { cwd: repo });
+    git(["config", "protocol.allow", "never"], { cwd: repo });
+    expectMended(repo, "bad", /^protocol\.allow is never/, "git config protocol.odb.allow always");
+    git(["config", "--unset", "protocol.allow"], { cwd: repo });
     git(["config", "odb.media.concurrency", "many"], { cwd: repo });
-    expect(notOk(repo)).toEqual([expect.objectContaining({ state: "bad", fix: "git config --edit" })]);
-    git(["config", "--unset", "odb.media.concurrency"], { cwd: repo });
+    const unset = "git config --unset-all odb.media.concurrency";
+    expectMended(repo, "bad", /"many" is no number/, unset);
     git(["config", "odb.bare", "x"], { cwd: repo });
-    expect(notOk(repo)).toEqual([
-      expect.objectContaining({
-        state: "bad",
-        message: expect.stringMatching(/makes a git with ODB support crash/),
-      }),
-    ]);
-    git(["config", "--unset", "odb.bare"], { cwd: repo });
+    expectMended(repo, "bad", /makes a git with ODB support crash/, "git config --unset odb.bare");
   });
 });
 
@@ -155,13 +173,14 @@ describe("stores", () => {
     const [gone, ...more] = notOk(repo);
     expect([gone?.check, gone?.state, more]).toEqual(["store", "bad", []]);
     expect(gone?.message).toContain(store);
+    const other = tempDir("other");
+    const anew = "git odb deinit media && git odb init media <url>";
+    expectMended(repo, "bad", /.*/, gone?.fix ?? "", { "<url>": other });
+    expect(gone?.fix).toBe(anew);
     renameSync(`${store}.away`, store);
     const settings = readFileSync(join(store, "git-odb.json"), "utf8");
-    writeFileSync(join(store, "git-odb.json"), settings.replace("sha1", "sha256"));
-    expect(notOk(repo)).toEqual([
-      expect.objectContaining({ state: "bad", message: expect.stringMatching(/holds sha256 objects/) }),
-    ]);
-    writeFileSync(join(store, "git-odb.json"), settings);
+    writeFileSync(join(other, "git-odb.json"), settings.replace("sha1", "sha256"));
+    expectMended(repo, "bad", /holds sha256 objects/, anew, { "<url>": store });
   });
 
   it("tells denied from down", async () => {
@@ -180,6 +199,32 @@ describe("stores", () => {
     expect(down).toEqual([
       expect.objectContaining({ state: "bad", fix: "check the network and the URL, then: git odb doctor" }),
     ]);
+  });
+
+  it("has a refused password forgotten by the command that it names", async () => {
+    const folder = tempDir("served");
+    const one = tempRepo();
+    const kept = join(tempDir("credentials"), "kept");
+    const server = await startServeProcess(folder, {
+      credentials: [{ kind: "basic", username: "me", password: "right" }],
+    });
+    try {
+      const helper = `store --file=${kept}`;
+      git(["config", "credential.helper", helper], { cwd: one });
+      const url = server.url;
+      writeFileSync(kept, `${url.replace("://", "://me:wrong@")}\n`);
+      expect(gitOdb(["init", "-q", "--no-check", "media", url], { cwd: one }).status).toBe(0);
+      expect(gitOdb(["install", "-q"], { cwd: one }).status).toBe(0);
+      const [denied, ...more] = notOk(one);
+      expect([denied?.check, denied?.state, more]).toEqual(["store", "bad", []]);
+      expect(denied?.fix).toMatch(/git credential reject && git odb doctor$/);
+      const env = cliEnv({ GIT_TERMINAL_PROMPT: "0" });
+      writeFileSync(kept, `${url.replace("://", "://me:wrong@")}\n`);
+      spawnSync("sh", ["-c", denied?.fix ?? "false"], { cwd: one, env });
+      expect(readFileSync(kept, "utf8")).toBe("");
+    } finally {
+      await server.close();
+    }
   });
 
   it("measures how far the clock is off", async () => {
@@ -214,9 +259,9 @@ describe("what belongs in an ODB", () => {
     writeFileSync(attributes, `${before}*.txt odb=other\n`);
     writeFileSync(join(repo, "b.txt"), "text");
     git(["add", "b.txt"], { cwd: repo });
-    expect(notOk(repo)).toEqual([
-      expect.objectContaining({ check: "attributes", state: "bad", fix: "git odb init other <url>" }),
-    ]);
+    const init = "git odb init other <url>";
+    expectMended(repo, "bad", /gives 1 paths to ODB "other"/, init, { "<url>": tempDir("other") });
+    expect(gitOdb(["deinit", "-q", "other"], { cwd: repo }).status).toBe(0);
     writeFileSync(attributes, before);
     expect(gitOdb(["uninstall", "-q"], { cwd: repo }).status).toBe(0);
     expectMended(repo, "advice", /does not send big files/, "git odb install");
@@ -224,23 +269,45 @@ describe("what belongs in an ODB", () => {
     rmSync(hook);
     writeFileSync(hook, "#!/bin/sh\n");
     chmodSync(hook, 0o755);
-    expect(notOk(repo)).toEqual([expect.objectContaining({ check: "hook", state: "advice" })]);
+    const [own] = notOk(repo);
+    expect(own).toMatchObject({ check: "hook", state: "advice" });
+    writeFileSync(hook, `#!/bin/sh\n${own?.fix?.replace("add to it: ", "")}\n`);
+    expect(notOk(repo)).toEqual([]);
     rmSync(hook);
     expect(gitOdb(["install", "-q"], { cwd: repo }).status).toBe(0);
+    chmodSync(hook, 0o644);
+    expectMended(repo, "bad", /is not executable/, `chmod +x ${hook}`);
+  });
+
+  it("waits in the queue for a store that was down", async () => {
+    const blob = git(["hash-object", "-w", "--stdin"], { cwd: repo, input: "queued" });
+    const info = { oid: parseObjectId(blob), size: 6, type: "blob" } as const;
+    await enqueue(stateDirectory(await openRepository(repo), "media"), info);
+    expectMended(repo, "bad", /1 objects wait for ODB media/, "git odb put --queued media");
+    expect(existsSync(join(store, "objects", blob.slice(0, 2), blob))).toBe(true);
   });
 
   it("is told to clones otherwise than it is here", () => {
     expect(gitOdb(["init", "-q", "--publish", "media"], { cwd: repo }).status).toBe(0);
     expect(notOk(repo)).toEqual([]);
     git(["config", "odb.media.minSize", "5m"], { cwd: repo });
-    expect(notOk(repo)).toEqual([expect.objectContaining({ check: "published", state: "advice" })]);
+    const host = tempRepo("--bare");
+    const fix = "git odb init --publish media && git push <remote> +refs/odbs/media/config";
+    expectMended(repo, "advice", /clones select blobs .* from no bytes on/, fix, { "<remote>": host });
+    const told = git(["cat-file", "blob", "refs/odbs/media/config"], { cwd: host });
+    expect(told).toContain("minSize = 5242880");
     git(["config", "--unset", "odb.media.minSize"], { cwd: repo });
+    expect(gitOdb(["init", "-q", "--publish", "media"], { cwd: repo }).status).toBe(0);
   });
 
   it("lies where only a git with ODB support looks", () => {
-    mkdirSync(join(repo, ".git/objects/external/ab"), { recursive: true });
-    expect(notOk(repo)).toEqual([expect.objectContaining({ check: "external", state: "advice" })]);
-    rmSync(join(repo, ".git/objects/external"), { recursive: true });
+    const blob = git(["hash-object", "-w", "--stdin"], { cwd: repo, input: "of another git" });
+    const [folder, file] = [blob.slice(0, 2), blob.slice(2)];
+    const external = join(repo, ".git/objects/external", folder);
+    mkdirSync(external, { recursive: true });
+    renameSync(join(repo, ".git/objects", folder, file), join(external, file));
+    expectMended(repo, "advice", /only a git with ODB support sees/, "git odb fetch");
+    expect(git(["cat-file", "blob", blob], { cwd: repo })).toBe("of another git");
   });
 });
 
@@ -269,11 +336,11 @@ describe("promises, on a server", () => {
     const fix = "git config --add receive.hiderefs '!refs/odbs-promise/media'";
     expectMended(server, "bad", /hides refs\/odbs-promise\/media/, fix);
     git(["config", "--unset-all", "receive.hideRefs"], { cwd: server });
-    rmSync(join(server, "hooks/pre-receive"));
-    expect(notOk(server)).toEqual([
-      expect.objectContaining({ state: "bad", message: expect.stringMatching(/nothing refuses pushes/) }),
-    ]);
-    expect(gitOdb(["init", "-q", "--server", "media"], { cwd: server }).status).toBe(0);
+    const hook = join(server, "hooks/pre-receive");
+    rmSync(hook);
+    expectMended(server, "bad", /nothing refuses pushes/, "git odb init --server media");
+    chmodSync(hook, 0o644);
+    expectMended(server, "bad", /is not executable/, `chmod +x ${hook}`);
     const oid = git(["rev-parse", "HEAD:a.bin"], { cwd: repo });
     const stored = join(store, "objects", oid.slice(0, 2), oid);
     renameSync(stored, `${store}/away`);
@@ -284,7 +351,11 @@ describe("promises, on a server", () => {
         message: expect.stringContaining(`object ${oid} is promised by ODB media, but neither here nor`),
       }),
     ]);
-    renameSync(`${store}/away`, stored);
+    rmSync(`${store}/away`);
+    // "…, in a clone that has it": this one.
+    const [put = ""] = notOk(server)[0]?.fix?.split(", ") ?? [];
+    execFileSync("sh", ["-c", put], { cwd: repo, env: cliEnv(), stdio: "pipe" });
+    expect(notOk(server)).toEqual([]);
     for (const file of git(["rev-parse", "--git-path", "objects/pack"], { cwd: server }).split("\n")) {
       execFileSync("sh", ["-c", `rm ${join(server, file)}/*.promisor`]);
     }

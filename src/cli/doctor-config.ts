@@ -8,7 +8,7 @@ import {
   remoteUrlOf,
 } from "../odb/promisor-remote.js";
 import { parseConfigBoolean, parseConfigSize } from "../repo/config.js";
-import { configValue, type Finding, type Patient } from "./doctor-finding.js";
+import { commandIn, configValue, type Finding, type Patient, quoted } from "./doctor-finding.js";
 import { checkCommand } from "./doctor-tools.js";
 
 /** Above it the reference client sends wrong bytes in script mode. */
@@ -17,7 +17,10 @@ const SCRIPT_LIMIT = 8 * 1024 * 1024;
 export async function* checkConfig(patient: Patient): AsyncGenerator<Finding> {
   const { repo, entries, odbs } = patient;
   const { warnings } = await readOdbConfigs(repo, entries);
-  for (const message of warnings) yield { check: "config", state: "bad", message };
+  for (const message of warnings) {
+    const fix = commandIn(message);
+    yield { check: "config", state: "bad", message, ...(fix !== undefined && { fix }) };
+  }
   const programs = new Set<string>();
   for (const { subprocessCommand, scriptCommand, mode, name } of odbs.values()) {
     const program = (mode === "script" ? scriptCommand : subprocessCommand)?.split(" ", 1)[0];
@@ -34,7 +37,8 @@ export async function* checkConfig(patient: Patient): AsyncGenerator<Finding> {
 function* checkPromisorRemote(name: string, patient: Patient): Generator<Finding> {
   const remote = promisorRemoteName(name);
   const check = "promisor";
-  const again = `git odb init ${name} ${patient.odbs.get(name)?.urls.join(" ") ?? "<url>"}`;
+  const stores = patient.odbs.get(name)?.urls.map(quoted).join(" ") || "<url>";
+  const again = `git odb init ${name} ${stores}`;
   const url = configValue(patient, `remote.${remote}.url`);
   const isPromisor = configValue(patient, `remote.${remote}.promisor`);
   if (

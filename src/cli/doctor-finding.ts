@@ -34,3 +34,13 @@ export function configValue({ entries }: Patient, key: string): string | undefin
   const entry = entries.findLast((each) => each.key === key);
   return entry && (entry.value ?? "true");
 }
+
+/** The command that a message of ours tells the user to run: `run "git …"`. */
+export function commandIn(message: string): string | undefined {
+  return /"(git [^"]+)"/.exec(message)?.[1];
+}
+
+/** For a shell. */
+export function quoted(text: string): string {
+  return /^[\w:/.@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -2,8 +2,8 @@
 
 import { PROMISE_PREFIX, promiseRef } from "../odb/promise.js";
 import { isServerOdb, preReceiveAdvice, preReceiveHook, serverSettings } from "../odb/server.js";
-import { hookPlace, hookState } from "../repo/hooks.js";
-import { configValue, type Finding, type Patient } from "./doctor-finding.js";
+import { hookHealth, hookPlace } from "../repo/hooks.js";
+import { configValue, type Finding, type Patient, quoted } from "./doctor-finding.js";
 
 export async function* checkServer(patient: Patient): AsyncGenerator<Finding> {
   const { repo, entries, odbs } = patient;
@@ -15,19 +15,25 @@ export async function* checkServer(patient: Patient): AsyncGenerator<Finding> {
     const message = `${key} is not ${value}: ${without}`;
     yield { check, state: "bad", message, fix: `git config ${key} ${value}` };
   }
-  yield* checkHook(patient);
+  yield* checkHook(patient, names);
   yield* checkHidden(patient, names);
 }
 
-async function* checkHook({ repo }: Patient): AsyncGenerator<Finding> {
-  const { path } = await hookPlace(repo, "pre-receive");
-  const state = await hookState(path, preReceiveHook);
+async function* checkHook({ repo }: Patient, names: readonly string[]): AsyncGenerator<Finding> {
+  const { path, shared } = await hookPlace(repo, "pre-receive");
+  const health = await hookHealth(path, preReceiveHook, PROMISE_PREFIX);
   const check = "server";
-  if (state === "ours") {
-    yield { check, state: "ok", message: `${path} refuses pushes to ${PROMISE_PREFIX}*` };
-  } else if (state === "absent") {
+  if (health === undefined) {
     const message = `nothing refuses pushes to ${PROMISE_PREFIX}*: a client could promise what no store has`;
-    yield { check, state: "bad", message, fix: "git odb init --server <name> <url>" };
+    const fix = shared
+      ? `make ${path}, with: ${preReceiveAdvice}`
+      : `git odb init --server ${names[0] ?? "<name>"}`;
+    yield { check, state: "bad", message, fix };
+  } else if (!health.runs) {
+    const message = `${path} is not executable, so git passes it over`;
+    yield { check, state: "bad", message, fix: `chmod +x ${quoted(path)}` };
+  } else if (health.does) {
+    yield { check, state: "ok", message: `${path} refuses pushes to ${PROMISE_PREFIX}*` };
   } else {
     const message = `${path} is a hook of yours: see that it refuses pushes to ${PROMISE_PREFIX}*`;
     yield { check, state: "advice", message, fix: `add to it: ${preReceiveAdvice}` };

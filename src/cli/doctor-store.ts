@@ -83,7 +83,7 @@ function fixFor({ code }: OdbError, { url, again }: Place): string {
     return "aws sts get-caller-identity, and set AWS_PROFILE to who may use the bucket";
   if (code === "denied" && kind === "http") {
     const { protocol, host } = new URL(url);
-    return `printf 'protocol=${protocol.slice(0, -1)}\\nhost=${host}\\n\\n' | git credential reject, then try again`;
+    return `printf 'protocol=${protocol.slice(0, -1)}\\nhost=${host}\\n\\n' | git credential reject && git odb doctor`;
   }
   if (code === "denied") return `chmod the folder, or ask whose it is`;
   if (code === "unavailable") return "check the network and the URL, then: git odb doctor";

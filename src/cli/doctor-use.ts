@@ -1,15 +1,15 @@
 /** `git odb doctor`: whether what belongs in an ODB gets there: attributes, queue, hooks, left-overs of another git. */
 
-import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { hasExternal } from "../odb/external.js";
 import { bucketRemotes } from "../odb/promisor-remote.js";
 import { publishedRef, readPublished } from "../odb/published.js";
 import { readQueue } from "../odb/queue.js";
 import { stateDirectory } from "../odb/state.js";
 import { selectedPaths } from "../odb/survey.js";
-import { hookPlace, hookState } from "../repo/hooks.js";
-import type { Finding, Patient } from "./doctor-finding.js";
-import { prePushHook } from "./install.js";
+import { hookHealth, hookPlace } from "../repo/hooks.js";
+import { type Finding, type Patient, quoted } from "./doctor-finding.js";
+import { hookLine, prePushHook } from "./install.js";
 
 export async function* checkUse(patient: Patient): AsyncGenerator<Finding> {
   yield* checkAttributes(patient);
@@ -66,21 +66,30 @@ async function* checkPublished({ repo, odbs }: Patient): AsyncGenerator<Finding>
 }
 
 async function checkHook({ repo }: Patient): Promise<Finding> {
-  const { path } = await hookPlace(repo, "pre-push");
-  const state = await hookState(path, prePushHook);
+  const { path, shared } = await hookPlace(repo, "pre-push");
+  const health = await hookHealth(path, prePushHook, "odb push --pre-push");
   const check = "hook";
-  if (state === "ours") return { check, state: "ok", message: `${path} sends big files before a push` };
-  const message =
-    state === "absent"
-      ? "git push does not send big files to the stores by itself"
-      : `${path} is a hook of yours: see that it runs git odb push --pre-push "$@"`;
-  return { check, state: "advice", message, ...(state === "absent" && { fix: "git odb install" }) };
+  if (health === undefined) {
+    const message = "git push does not send big files to the stores by itself";
+    return {
+      check,
+      state: "advice",
+      message,
+      fix: shared ? `add to ${path}: ${hookLine}` : "git odb install",
+    };
+  }
+  if (!health.runs) {
+    const message = `${path} is not executable, so git passes it over`;
+    return { check, state: "bad", message, fix: `chmod +x ${quoted(path)}` };
+  }
+  if (health.does) return { check, state: "ok", message: `${path} sends big files before a push` };
+  const message = `${path} is a hook of yours that sends no big files`;
+  return { check, state: "advice", message, fix: `add to it: ${hookLine}` };
 }
 
 /** What a git with ODB support has fetched, which no other git sees. */
-function* checkExternal({ repo }: Patient): Generator<Finding> {
-  const folder = join(repo.objectsDir, "external");
-  if (!existsSync(folder) || !readdirSync(folder).some((name) => /^[0-9a-f]{2}$/.test(name))) return;
-  const message = `${folder} holds objects that only a git with ODB support sees`;
+async function* checkExternal({ repo }: Patient): AsyncGenerator<Finding> {
+  if (!(await hasExternal(repo))) return;
+  const message = `${join(repo.objectsDir, "external")} holds objects that only a git with ODB support sees`;
   yield { check: "external", state: "advice", message, fix: "git odb fetch" };
 }

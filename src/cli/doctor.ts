@@ -8,7 +8,7 @@ import { openRepository, type Repository } from "../repo/git.js";
 import { redact } from "../trace.js";
 import type { Context } from "./context.js";
 import { checkConfig } from "./doctor-config.js";
-import type { Check, Finding, Patient } from "./doctor-finding.js";
+import { type Check, type Finding, type Patient, quoted } from "./doctor-finding.js";
 import { checkPromises } from "./doctor-promise.js";
 import { checkServer } from "./doctor-server.js";
 import { checkStores } from "./doctor-store.js";
@@ -73,7 +73,9 @@ async function admit(repo: Repository, signal: AbortSignal): Promise<Patient | F
     return { repo, entries, odbs: (await readOdbConfigs(repo, entries)).odbs, signal };
   } catch (error) {
     if (error instanceof OdbError && error.code === "config") {
-      return { check: "config", state: "bad", message: error.message, fix: "git config --edit" };
+      const key = /^config (\S+?):? /.exec(error.message)?.[1];
+      const fix = key === undefined ? "git config --edit" : `git config --unset-all ${quoted(key)}`;
+      return { check: "config", state: "bad", message: error.message, fix };
     }
     throw error;
   }

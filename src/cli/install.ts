@@ -17,7 +17,7 @@ exec git odb push --pre-push "$@"
 `;
 
 /** What a hook of the user's needs in it. git gives the hook its standard input once. */
-const line = 'git odb push --pre-push "$@" || exit 1';
+export const hookLine = 'git odb push --pre-push "$@" || exit 1';
 
 export function define(command: Command, context: Context): void {
   command
@@ -33,13 +33,13 @@ async function install(options: OutputOptions, context: Context): Promise<void> 
   if (state === "other") {
     throw new OdbError(
       "conflict",
-      `${path} is a hook of yours and stays as it is: add this line to it, before anything that reads standard input: ${line}`,
+      `${path} is a hook of yours and stays as it is: add this line to it, before anything that reads standard input: ${hookLine}`,
     );
   }
   if (shared) {
     throw new OdbError(
       "conflict",
-      `core.hooksPath is set for more than this repository, so ${path} is not written: make it yourself, with the line: ${line}`,
+      `core.hooksPath is set for more than this repository, so ${path} is not written: make it yourself, with the line: ${hookLine}`,
     );
   }
   await writeHook(path, prePushHook);

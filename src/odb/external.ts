@@ -49,6 +49,12 @@ export async function adoptExternal(repo: Repository, warn: (line: string) => vo
   return moved.length;
 }
 
+/** Whether there is anything for {@link adoptExternal}. */
+export async function hasExternal(repo: Repository): Promise<boolean> {
+  for await (const _ of externalObjects(repo)) return true;
+  return false;
+}
+
 interface StoredExternal {
   readonly info: ObjectInfo;
   readonly encoding: "loose";

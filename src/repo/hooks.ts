@@ -1,7 +1,7 @@
 /** The repository's hooks: githooks(5). Only a file of our own making is ever written or taken away. */
 
 import { randomBytes } from "node:crypto";
-import { chmod, link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, link, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { OdbError, toOdbError } from "../errors.js";
 import { readConfig } from "./config.js";
@@ -31,6 +31,30 @@ export async function hookState(path: string, script: string): Promise<"absent" 
     return (await readFile(path, "utf8")) === script ? "ours" : "other";
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return "absent";
+    throw toOdbError(error);
+  }
+}
+
+/** What git makes of a hook that {@link hookState} tells apart from none. */
+export interface HookHealth {
+  /** git passes over a hook that is not executable. */
+  readonly runs: boolean;
+  /** Ours, or one of the user's that does the same, as far as this text in it shows. */
+  readonly does: boolean;
+}
+
+/** @returns undefined when there is no hook */
+export async function hookHealth(
+  path: string,
+  script: string,
+  text: string,
+): Promise<HookHealth | undefined> {
+  try {
+    const found = await readFile(path, "utf8");
+    const { mode } = await stat(path);
+    return { runs: (mode & 0o111) !== 0, does: found === script || found.includes(text) };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw toOdbError(error);
   }
 }
