@@ -92,18 +92,27 @@ describe("Big files without a server", () => {
 });
 
 describe("Big files beside your git host", () => {
-  it("works with a host that is an ordinary git server", async () => {
+  it("works with a host that is an ordinary git server, and has big files in its history", async () => {
     const home = tempDir("home");
-    git(["init", "-q", "--bare", "-b", "main", join(home, "host/game.git")]);
-    git(["config", "uploadpack.allowFilter", "true"], { cwd: join(home, "host/game.git") });
+    const host = join(home, "host/game.git");
+    const before = tempRepo();
+    for (const n of [1, 2]) {
+      writeFileSync(join(before, "poster.psd"), Buffer.alloc(200_000, `take ${n} `));
+      git(["add", "-A"], { cwd: before });
+      git(["commit", "-qm", `${n}`], { cwd: before });
+    }
+    git(["clone", "-q", "--bare", before, host]);
+    git(["config", "uploadpack.allowFilter", "true"], { cwd: host });
     const { output } = await follow(commandsOf("big-files-beside-your-git-host.md"), {}, home);
     const clone = join(home, "game-of-bob");
-    expectClean(join(home, "game"), clone, join(home, "host/game.git"));
-    expect(missing(join(home, "host/game.git"))).toBe(0);
+    expectClean(join(home, "game"), clone, host);
+    expect(missing(host)).toBe(0);
     expect(output).toMatch(/ODB media: 1 blob sent/);
-    expect(output).toMatch(/dropped 1 blob/);
+    // What was committed before it was marked.
+    expect(output).toMatch(/ODB media: 2 blobs sent/);
+    expect(output).toMatch(/dropped 3 blobs/);
     expect(output).not.toMatch(/^BAD|^advice/m);
-    expect(missing(clone)).toBe(1);
+    expect(missing(clone)).toBe(3);
     expect(existsSync(join(clone, ".git/hooks/pre-push"))).toBe(true);
   });
 });

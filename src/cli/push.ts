@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { OdbError, toOdbError } from "../errors.js";
-import type { ObjectId } from "../object/id.js";
+import { isObjectId, type ObjectId } from "../object/id.js";
 import { type OdbConfig, readOdbConfigs } from "../odb/config.js";
 import { objectsInRange, type PushRange, type RangeBlob, selectedInRange } from "../odb/push-range.js";
 import { pushMetadataRefs } from "../odb/push-refs.js";
@@ -19,6 +19,7 @@ import { addOutputOptions } from "./verb.js";
 
 interface Options extends OutputOptions {
   readonly all?: boolean;
+  readonly attributesOf?: string;
   readonly refs: boolean;
   readonly prePush?: boolean;
 }
@@ -28,6 +29,7 @@ export function define(command: Command, context: Context): void {
     .argument("[remote]", "where the commits will be pushed (default: as git push)")
     .argument("[rev...]", "what will be pushed (default: HEAD)")
     .option("--all", "every branch and tag, and all of their history")
+    .option("--attributes-of <rev>", "select by the .gitattributes of this commit, for what came before it")
     .option("--no-refs", "send blobs only, no metadata refs")
     .option("--pre-push", "as git's pre-push hook: what is pushed comes by standard input");
   addOutputOptions(command).action((remote: string | undefined, revs: string[], options: Options) =>
@@ -52,6 +54,10 @@ async function push(
   refuseUnconfigured(blobs, odbs);
   // The hook is for this push; it must not make it wait for older ones.
   if (!options.prePush) addNew(blobs, await unsentBlobs(repo, range.tips, odbs));
+  if (blobs.length === 0 && options.all) {
+    const hint = options.attributesOf === undefined ? " (--attributes-of=HEAD: as HEAD marks them)" : "";
+    context.note(`no file of any commit is marked for an ODB${hint}`, options);
+  }
   for (const name of new Set(blobs.map(({ odb }) => odb))) {
     const own = blobs.filter(({ odb }) => odb === name);
     const report = await upload(repo, name, own, options, context);
@@ -74,21 +80,26 @@ async function rangeOf(
   repo: Repository,
   target: PushTarget,
   revs: readonly string[],
-  { all }: Options,
+  { all, attributesOf }: Options,
 ): Promise<PushRange> {
   if (all && revs.length > 0)
     throw new OdbError("invalid", "--all sends everything: name no revisions with it");
-  if (all)
-    return { tips: (await repo.text(["rev-parse", "--branches", "--tags"])).split("\n").filter(Boolean) };
-  const tips: string[] = [];
-  for (const rev of revs.length > 0 ? revs : ["HEAD"]) {
-    const args = ["rev-parse", "--verify", "--quiet", "--end-of-options", `${rev}^{commit}`];
-    const { stdout } = await repo.run(args, { okStatus: [0, 1, 128] });
-    const oid = stdout.toString().trim();
-    if (oid === "") throw new OdbError("invalid", `${JSON.stringify(rev)} is no commit of ${repo.name}`);
-    tips.push(oid);
+  const how = attributesOf === undefined ? {} : { attributes: await commitOf(repo, attributesOf) };
+  if (all) {
+    const tips = (await repo.text(["rev-parse", "--branches", "--tags"])).split("\n").filter(Boolean);
+    return { ...how, tips };
   }
-  return { tips, ...(target.remote !== undefined && { remote: target.remote }) };
+  const tips: string[] = [];
+  for (const rev of revs.length > 0 ? revs : ["HEAD"]) tips.push(await commitOf(repo, rev));
+  return { ...how, tips, ...(target.remote !== undefined && { remote: target.remote }) };
+}
+
+async function commitOf(repo: Repository, rev: string): Promise<ObjectId> {
+  const args = ["rev-parse", "--verify", "--quiet", "--end-of-options", `${rev}^{commit}`];
+  const { stdout } = await repo.run(args, { okStatus: [0, 1, 128] });
+  const oid = stdout.toString().trim();
+  if (isObjectId(oid)) return oid;
+  throw new OdbError("invalid", `${JSON.stringify(rev)} is no commit of ${repo.name}`);
 }
 
 async function upload(

@@ -23,6 +23,8 @@ export interface PushRange {
   readonly exclude?: readonly string[];
   /** Its remote-tracking refs tell what it has, too. */
   readonly remote?: string;
+  /** The commit whose attributes are those of every commit, for a history of before the files were marked. */
+  readonly attributes?: ObjectId;
 }
 
 /**
@@ -88,10 +90,12 @@ async function changesByAttributes(repo: Repository, range: PushRange): Promise<
     const [parent, ...others] = parents.get(commit) ?? [];
     const changesAttributes = changes.some(({ path }) => isAttributesFile(path));
     const inherited = parent !== undefined && others.length === 0 ? sources.get(parent) : undefined;
-    const source = (!changesAttributes && inherited) || commit;
+    const source = range.attributes ?? ((!changesAttributes && inherited) || commit);
     sources.set(commit, source);
     const files = changesAttributes ? await filesOf(repo, commit) : changes.filter(({ oid }) => !isNull(oid));
-    if (files.length > 0) groups.set(source, [...(groups.get(source) ?? []), ...files]);
+    const group = groups.get(source);
+    if (group === undefined) groups.set(source, files);
+    else for (const file of files) group.push(file);
   }
   return groups;
 }
