@@ -19,15 +19,21 @@ export interface GitHttpServer extends AsyncDisposable {
   readonly url: string;
   /** `GET /path?query`, every request so far; a test may empty it. */
   readonly seen: string[];
+  /** Bytes of all requests' bodies so far. */
+  received(): number;
   close(): Promise<void>;
 }
 
 /** Serves the repositories below `root` on a free loopback port (git-http-backend(1)). */
 export async function startGitHttp(root: string, options: GitHttpOptions = {}): Promise<GitHttpServer> {
   const seen: string[] = [];
+  let received = 0;
   const backend = `${git(["--exec-path"])}/git-http-backend`;
   const server = createServer((request, response) => {
     seen.push(`${request.method} ${request.url}`);
+    request.on("data", (chunk: Buffer) => {
+      received += chunk.length;
+    });
     const { basicAuth } = options;
     if (basicAuth !== undefined && request.headers.authorization !== `Basic ${btoa(basicAuth)}`) {
       request.resume();
@@ -42,7 +48,7 @@ export async function startGitHttp(root: string, options: GitHttpOptions = {}): 
     if (server.listening) await new Promise((done) => server.close(done));
   };
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return { url, seen, close, [Symbol.asyncDispose]: close };
+  return { url, seen, received: () => received, close, [Symbol.asyncDispose]: close };
 }
 
 /** The variables of RFC 3875 that git-http-backend(1) reads. */
