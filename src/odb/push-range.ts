@@ -5,7 +5,7 @@ import { checkAttribute } from "../repo/attributes.js";
 import { infosOf } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
 import type { OdbConfig } from "./config.js";
-import { selector } from "./select.js";
+import { type Selector, selector } from "./select.js";
 
 /** A blob that belongs in an ODB, and one place where it was found. */
 export interface RangeBlob {
@@ -32,16 +32,17 @@ export interface PushRange {
  * `.gitattributes`. Each blob comes once for each ODB.
  *
  * @param warn told, a line each, of attributes that select nothing
+ * @param select by default what the ODBs take
  */
 export async function selectedInRange(
   repo: Repository,
   range: PushRange,
   odbs: ReadonlyMap<string, OdbConfig>,
   warn: (line: string) => void,
+  select: Selector = selector(odbs, warn),
 ): Promise<RangeBlob[]> {
   const groups = await changesByAttributes(repo, range);
   const sizes = await sizesFor(repo, odbs, groups);
-  const select = selector(odbs, warn);
   const found = new Map<string, RangeBlob>();
   for (const [source, changes] of groups) {
     let at = 0;

@@ -4,7 +4,7 @@ import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { collect, sourceOf } from "../object/content.js";
 import { isObjectId } from "../object/id.js";
 import { formatInfoRefs, type RefTable, readRefs } from "./refs-object.js";
-import { listPacks } from "./repository.js";
+import { listPacks, packKey } from "./repository.js";
 
 /** Tries before others are left to finish: each of them writes the same. */
 const ATTEMPTS = 5;
@@ -16,11 +16,19 @@ const LIMIT = 256 * 1024 * 1024;
  * Brings `objects/info/packs`, `info/refs` and `HEAD` up to date, in this order: a dumb clone (git-http-backend(1))
  * then never sees a ref without its pack. When the refs have moved meanwhile it is done again, so that of several
  * pushes at once the last one leaves what is true.
+ *
+ * @param gone keys that are about to be removed: packs whose index is among them are left out
  */
-export async function writeDerived(bucket: Bucket, options?: CallOptions): Promise<void> {
+export async function writeDerived(
+  bucket: Bucket,
+  options?: CallOptions,
+  gone?: ReadonlySet<string>,
+): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const { table, etag } = await readRefs(bucket, options);
-    const packs = (await listPacks(bucket, options)).toSorted((a, b) => b.size - a.size);
+    const packs = (await listPacks(bucket, options))
+      .filter(({ name }) => !gone?.has(packKey(name, "idx")))
+      .toSorted((a, b) => b.size - a.size);
     const lines = packs.map(({ name }) => `P ${name}.pack\n`);
     await settle(bucket, "objects/info/packs", `${lines.join("")}\n`, options);
     await settle(bucket, "info/refs", formatInfoRefs(table), options);

@@ -1,8 +1,9 @@
 /**
  * `git-odb/gc/<time>`: what a run of `git odb gc --store` found that no ref needs. A later run removes it, unless a
- * push has written it again meanwhile.
+ * push has written it again meanwhile. `git-odb/gc/<time>.removing`: what a run that goes on may remove (removal.ts).
  */
 
+import { randomBytes } from "node:crypto";
 import type { Bucket, CallOptions, Entry } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
 import { collect, sourceOf } from "../object/content.js";
@@ -12,6 +13,9 @@ export const gcPrefix = "git-odb/gc/";
 
 /** Default of `--grace`, in milliseconds: 14 days. */
 export const GRACE_MS = 14 * 24 * 3600 * 1000;
+
+/** How the names of the lists end that say what may be removed now. */
+export const REMOVING = ".removing";
 
 /** A list is never larger. */
 const LIMIT = 256 * 1024 * 1024;
@@ -32,28 +36,39 @@ export function versionOf({ modified, etag }: Pick<Entry, "modified" | "etag">):
   return modified === undefined ? `etag ${etag ?? ""}` : `time ${modified.getTime()}`;
 }
 
-/** Every list, oldest first. */
+/** Every list of what was found, oldest first. */
 export async function readGcLists(bucket: Bucket, options?: CallOptions): Promise<GcList[]> {
   const lists: GcList[] = [];
   for await (const { key } of bucket.list(gcPrefix, options)) {
-    const body = await bucket.read(key, options);
-    if (body === undefined) continue;
-    const text = (await collect(body.content, LIMIT)).toString();
-    const list = parse(text, `${bucket.name}/${key}`);
-    lists.push({ ...list, key, time: body.entry.modified ?? list.time });
+    const list = key.endsWith(REMOVING) ? undefined : await readGcList(bucket, key, options);
+    if (list !== undefined) lists.push(list);
   }
   return lists;
 }
 
-/** Writes a list. @returns its key */
+/** One list. @returns undefined when it has gone */
+export async function readGcList(
+  bucket: Bucket,
+  key: string,
+  options?: CallOptions,
+): Promise<GcList | undefined> {
+  const body = await bucket.read(key, options);
+  if (body === undefined) return undefined;
+  const text = (await collect(body.content, LIMIT)).toString();
+  const list = parse(text, `${bucket.name}/${key}`);
+  return { ...list, key, time: body.entry.modified ?? list.time };
+}
+
+/** Writes a list. @returns its key, which no other list ever has */
 export async function writeGcList(
   bucket: Bucket,
   entries: readonly Entry[],
-  graceMs: number,
+  { graceMs, removing }: { readonly graceMs: number; readonly removing: boolean },
   options?: CallOptions,
 ): Promise<string> {
   const time = new Date().toISOString();
-  const key = gcPrefix + time.replaceAll(/[-:]/g, "");
+  const unique = `${time.replaceAll(/[-:]/g, "")}-${randomBytes(4).toString("hex")}`;
+  const key = gcPrefix + unique + (removing ? REMOVING : "");
   const head = { version: 1, time, graceMs };
   const lines = entries.map((entry) => JSON.stringify([entry.key, versionOf(entry)]));
   const text = `${[JSON.stringify(head), ...lines].join("\n")}\n`;

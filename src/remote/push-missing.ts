@@ -3,9 +3,11 @@
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
 import type { ObjectId } from "../object/id.js";
+import { readOdbConfig } from "../odb/config.js";
 import type { Repository } from "../repo/git.js";
 import { inParallel } from "../store/parallel.js";
 import type { BucketSettings } from "../store/settings.js";
+import { selectByHistory } from "./push-history.js";
 import { type NewObjects, newObjects } from "./push-objects.js";
 import { objectKey } from "./repository.js";
 
@@ -16,6 +18,7 @@ const PARALLEL = 16;
  * As `newObjects`, until all that is missing here is an object of the bucket. Each batch is brought by one fetch; a tree
  * that was missing may name more.
  *
+ * @param doomed keys of the bucket that do not count, because they are being removed
  * @throws OdbError integrity, when an object is nowhere
  */
 export async function completeObjects(
@@ -24,15 +27,17 @@ export async function completeObjects(
   settings: BucketSettings,
   tips: readonly ObjectId[],
   have: readonly ObjectId[],
+  doomed: ReadonlySet<string>,
   call: CallOptions,
 ): Promise<NewObjects> {
   let before = "";
   let failure: unknown;
+  const odbs = await readOdbConfig(repo);
   for (;;) {
     const objects = await newObjects(repo, tips, have);
-    const lacking = await notIn(bucket, settings, objects.missing, call);
+    const lacking = await notIn(bucket, settings, objects.missing, doomed, call);
     const [first] = lacking;
-    if (first === undefined) return objects;
+    if (first === undefined) return await selectByHistory(repo, objects, tips, have, odbs);
     const now = lacking.join();
     if (now === before) throw nowhere(first, bucket, failure);
     before = now;
@@ -45,13 +50,16 @@ async function notIn(
   bucket: Bucket,
   settings: BucketSettings,
   oids: readonly ObjectId[],
+  doomed: ReadonlySet<string>,
   call: CallOptions,
 ): Promise<ObjectId[]> {
   async function* each() {
     yield* oids;
   }
-  const look = async (oid: ObjectId) =>
-    (await bucket.head(objectKey(settings, oid), call)) === undefined ? oid : undefined;
+  const look = async (oid: ObjectId) => {
+    const key = objectKey(settings, oid);
+    return doomed.has(key) || (await bucket.head(key, call)) === undefined ? oid : undefined;
+  };
   const lacking: ObjectId[] = [];
   for await (const oid of inParallel(each(), PARALLEL, look)) lacking.push(oid);
   return lacking;

@@ -9,6 +9,7 @@ import { isOdbName } from "../odb/name.js";
 import { checkAttribute } from "../repo/attributes.js";
 import { infosOf } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
+import { type Listed, walkObjects } from "./walk.js";
 
 /** What a push brings. */
 export interface NewObjects {
@@ -39,7 +40,7 @@ export async function newObjects(
   const above = await smallestSize(repo);
   const done: ObjectId[] = [];
   for (const group of await groupByAttributes(repo, tips)) {
-    const walked = await walk(repo, group, [...known, ...done]);
+    const walked = await walkObjects(repo, group, [...known, ...done]);
     for (const oid of walked.missing) missing.add(oid);
     const chosen = await selectBlobs(repo, walked.objects, group, above);
     for (const { oid, line } of walked.objects) {
@@ -59,36 +60,6 @@ export async function presentOf(repo: Repository, oids: readonly ObjectId[]): Pr
   const present: ObjectId[] = [];
   for await (const info of infosOf(repo, distinct)) if (info !== undefined) present.push(info.oid);
   return present;
-}
-
-interface Walked {
-  readonly objects: readonly Listed[];
-  readonly missing: readonly ObjectId[];
-}
-
-interface Listed {
-  readonly oid: ObjectId;
-  /** Bytes as Latin-1, or undefined for a commit, a tag and a root tree. */
-  readonly path: string | undefined;
-  readonly line: string;
-}
-
-async function walk(repo: Repository, tips: readonly ObjectId[], not: readonly ObjectId[]): Promise<Walked> {
-  const objects: Listed[] = [];
-  const missing: ObjectId[] = [];
-  const input = [...tips, ...not.map((oid) => `^${oid}`)].map((line) => `${line}\n`).join("");
-  const args = ["rev-list", "--objects", "--missing=print", "--stdin"];
-  for await (const record of repo.runRecords(args, { input, env: { GIT_NO_LAZY_FETCH: "1" } })) {
-    const line = record.toString("latin1");
-    const cut = line.indexOf(" ");
-    const oid = line.startsWith("?") ? line.slice(1) : cut < 0 ? line : line.slice(0, cut);
-    if (!isObjectId(oid))
-      throw new OdbError("bug", `git rev-list: a line we do not know: ${line.slice(0, 120)}`);
-    const path = cut < 0 || cut === line.length - 1 ? undefined : line.slice(cut + 1);
-    if (line.startsWith("?")) missing.push(oid);
-    else objects.push({ oid, path, line });
-  }
-  return { objects, missing };
 }
 
 /** Tips with the same top `.gitattributes` are looked at together: mostly all of them. */

@@ -1,5 +1,6 @@
 /** Brings the objects of a push into the bucket: blobs of their own, then one pack with its index. */
 
+import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { chmod, mkdtemp, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,8 +8,9 @@ import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
 import type { Source } from "../object/content.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
+import type { ObjectType } from "../object/info.js";
 import type { Progress } from "../progress.js";
-import { openCatFile } from "../repo/cat-file.js";
+import { infosOf, openCatFile } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
 import type { BucketSettings } from "../store/settings.js";
 import { putContent } from "../store/stage.js";
@@ -23,6 +25,8 @@ export interface Upload {
   readonly settings: BucketSettings;
   /** Whether the packs that are there have blobs left out. */
   readonly promisor: boolean;
+  /** Keys that a collection may be removing: nothing that is needed may lie there only. */
+  readonly doomed: ReadonlySet<string>;
   /** Whether git's own progress is to be seen on stderr. */
   readonly progress: boolean;
   /** Starts showing how many blobs have gone. */
@@ -34,33 +38,34 @@ export interface Upload {
 const PARALLEL = 4;
 
 /**
- * Uploads everything; durable in the bucket when it resolves.
+ * Uploads everything; durable in the bucket when it resolves. A blob whose key is being removed goes into the pack.
  *
- * @returns keys that were there before and that the new refs will need
+ * @returns the keys of the blobs of their own that the new refs will need
  * @param objects what is missing here must be in the bucket (see `completeObjects`)
  * @throws OdbError as the bucket does
  */
 export async function uploadObjects(upload: Upload, objects: NewObjects): Promise<string[]> {
-  const relied = await uploadBlobs(upload, objects);
-  if (objects.packed.length > 0) {
-    const promisor = upload.promisor || objects.selected.length > 0 || objects.missing.length > 0;
-    relied.push(...(await uploadPack(upload, objects.packed, promisor)));
+  const { settings, doomed } = upload;
+  const isDoomed = (oid: ObjectId) => doomed.has(objectKey(settings, oid));
+  const { missing } = objects;
+  const selected = objects.selected.filter((oid) => !isDoomed(oid));
+  const packed = [...objects.packed, ...objects.selected.filter(isDoomed)];
+  await uploadBlobs(upload, selected);
+  if (packed.length > 0) {
+    await uploadPack(upload, packed, upload.promisor || selected.length > 0 || missing.length > 0);
   }
-  return relied;
+  return [...selected, ...missing].map((oid) => objectKey(settings, oid));
 }
 
-async function uploadBlobs(upload: Upload, { selected, missing }: NewObjects): Promise<string[]> {
+async function uploadBlobs(upload: Upload, selected: readonly ObjectId[]): Promise<void> {
   const { bucket, settings, signal } = upload;
-  const relied = missing.map((oid) => objectKey(settings, oid));
   const queue = [...selected];
-  if (queue.length === 0) return relied;
+  if (queue.length === 0) return;
   const progress = upload.countBlobs(queue.length);
   const store = await openObjects(bucket, settings, call(signal));
   const worker = async () => {
     await using local = openCatFile(upload.repo);
     for (let oid = queue.shift(); oid !== undefined; oid = queue.shift()) {
-      const key = objectKey(settings, oid);
-      if (await bucket.head(key, call(signal))) relied.push(key);
       await putLocal(store, local, oid, progress, signal);
       progress.add(1);
     }
@@ -69,7 +74,6 @@ async function uploadBlobs(upload: Upload, { selected, missing }: NewObjects): P
   const failed = (await Promise.allSettled(workers)).find((outcome) => outcome.status === "rejected");
   progress.finish(failed === undefined);
   if (failed) throw failed.reason;
-  return relied;
 }
 
 async function putLocal(
@@ -80,33 +84,46 @@ async function putLocal(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const object = await local.get(oid);
-  if (object === undefined) {
-    throw new OdbError("integrity", `object ${oid} has gone from this repository: nothing was pushed`);
-  }
+  if (object === undefined) throw gone(oid);
   await putContent(store, object.info, progress.through(object.content), call(signal));
 }
 
 /** `git pack-objects` makes it in a folder that `git prune` clears away after a crash. */
-async function uploadPack(upload: Upload, lines: readonly string[], promisor: boolean): Promise<string[]> {
+async function uploadPack(upload: Upload, lines: readonly string[], promisor: boolean): Promise<void> {
   const { bucket, repo, signal } = upload;
   const folder = await mkdtemp(join(repo.objectsDir, "tmp_objdir-odb-"));
   try {
-    const name = await packObjects(repo, lines, join(folder, "pack"), upload.progress, signal);
-    const there = await bucket.head(packKey(name, "idx"), call(signal));
+    const pack = (all: readonly string[]) =>
+      packObjects(repo, all, join(folder, "pack"), upload.progress, signal);
+    let name = await pack(lines);
+    // The same objects have had the same name: one more object makes another.
+    if (isBeingRemoved(upload.doomed, name)) name = await pack([...lines, await writeNonce(repo)]);
     await bucket.write(packKey(name, "pack"), await fileSource(join(folder, `${name}.pack`)), call(signal));
     const parts = promisor ? (["promisor", "idx"] as const) : (["idx"] as const);
     for (const part of parts) {
       const source = part === "idx" ? await fileSource(join(folder, `${name}.idx`)) : empty;
       await bucket.write(packKey(name, part), source, call(signal));
     }
-    return there === undefined ? [] : ["pack", "idx"].map((part) => packKey(name, part as "pack" | "idx"));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
+/** Whether any part of a pack of this name is listed. */
+export function isBeingRemoved(doomed: ReadonlySet<string>, name: string): boolean {
+  return (["pack", "idx", "promisor"] as const).some((part) => doomed.has(packKey(name, part)));
+}
+
+/** A small blob that nobody has; nothing names it, so `git prune` and the next collection take it away again. */
+async function writeNonce(repo: Repository): Promise<ObjectId> {
+  const oid = await repo.text(["hash-object", "-w", "--stdin"], { input: randomBytes(16).toString("hex") });
+  if (!isObjectId(oid)) throw new OdbError("bug", `git hash-object: no id: ${oid.slice(0, 120)}`);
+  return oid;
+}
+
 /**
- * Packs the objects of `rev-list --objects` lines, whole: no delta stands on anything outside.
+ * Packs the objects of `rev-list --objects` lines, whole: no delta stands on anything outside. Commits and tags come
+ * first, then trees, then blobs, so that a fetch can leave blobs unread (pack/history.ts).
  *
  * @param base path and beginning of the files' names
  * @returns `pack-<hex>`
@@ -118,9 +135,10 @@ export async function packObjects(
   progress: boolean,
   signal?: AbortSignal,
 ): Promise<string> {
+  const sorted = await byKind(repo, lines);
   async function* input() {
-    for (let at = 0; at < lines.length; at += BATCH) {
-      yield Buffer.from(`${lines.slice(at, at + BATCH).join("\n")}\n`, "latin1");
+    for (let at = 0; at < sorted.length; at += BATCH) {
+      yield Buffer.from(`${sorted.slice(at, at + BATCH).join("\n")}\n`, "latin1");
     }
   }
   const config = ["-c", "pack.packSizeLimit=0", "-c", "pack.indexVersion=2"];
@@ -134,6 +152,23 @@ export async function packObjects(
   if (!isObjectId(name))
     throw new OdbError("bug", `git pack-objects: no name of a pack: ${name.slice(0, 120)}`);
   return `pack-${name}`;
+}
+
+/** git keeps the order that it is given, but for a delta's base, which it puts before the delta. */
+async function byKind(repo: Repository, lines: readonly string[]): Promise<string[]> {
+  const kinds: { readonly [type in ObjectType]: string[] } = { commit: [], tag: [], tree: [], blob: [] };
+  const oids = lines.map((line) => line.split(" ", 1)[0] as ObjectId);
+  let at = 0;
+  for await (const info of infosOf(repo, oids)) {
+    const line = lines[at++] ?? "";
+    if (info === undefined) throw gone(line.split(" ", 1)[0] ?? "");
+    kinds[info.type].push(line);
+  }
+  return [...kinds.tag, ...kinds.commit, ...kinds.tree, ...kinds.blob];
+}
+
+function gone(oid: string): OdbError {
+  return new OdbError("integrity", `object ${oid} has gone from this repository: nothing was pushed`);
 }
 
 /** A finished file of ours: a file bucket may take it as it is. */

@@ -24,6 +24,7 @@ import {
   withChanges,
 } from "./refs-object.js";
 import type { PushCommand, PushResult, RemoteOptions } from "./remote.js";
+import { readDoomed } from "./removal.js";
 import { checkDestination, initRepository, listPacks } from "./repository.js";
 
 /** Where a push goes, and its surroundings. */
@@ -47,7 +48,9 @@ export type PushOptions = Pick<RemoteOptions, "atomic" | "dryRun" | "leases" | "
 const ATTEMPTS = 60;
 
 /**
- * Pushes. A ref moves only if it still is what `listed` said when git decided that it may.
+ * Pushes. A ref moves only if it still is what `listed` said when git decided that it may. What is brought stands on the
+ * refs that were there, and avoids what is being removed: it is looked at again when a collection has begun or ended
+ * since. As long as none has, nothing has gone: not even what refs reached that somebody has deleted meanwhile.
  *
  * @returns one result a command, in their order
  * @throws OdbError unsupported, when the bucket has no conditional writes; config, when it is no place for this
@@ -65,19 +68,21 @@ export async function push(
   const first = judge(resolved, listed, listed.table, options);
   if (options.dryRun || first.changes.length === 0) return first.results;
   const isSafe = await checkConditionalWrites(target, call);
-  const relied = await bringObjects(target, listed, first.changes, options, call);
+  let brought: Brought | undefined;
   for (let attempt = 0; ; attempt++) {
     const snapshot = attempt === 0 ? listed : await readRefs(bucket, call);
     const { results, changes } = judge(resolved, listed, snapshot.table, options);
     if (changes.length === 0) return results;
-    await freshen(bucket, relied, call);
+    if (brought?.epoch !== snapshot.table.collection?.epoch || brought === undefined) {
+      brought = await bringObjects(target, snapshot, changes, options, call);
+    }
+    const isThere = await freshen(bucket, brought.relied, call);
     const table = await moved(repo, snapshot.table, changes);
-    if ((await replaceRefs(bucket, snapshot, table, isSafe, call)).written) {
-      if (await isGone(bucket, relied, call))
-        await bringObjects(target, listed, first.changes, options, call);
+    if (isThere && (await replaceRefs(bucket, snapshot, table, isSafe, call)).written) {
       await publish(target, call);
       return results;
     }
+    if (!isThere) brought = undefined;
     if (attempt + 1 >= ATTEMPTS) {
       throw new OdbError("unavailable", `${bucket.name}: others keep pushing at the same time: push again`);
     }
@@ -153,31 +158,34 @@ async function checkConditionalWrites(target: PushTarget, call: CallOptions): Pr
   );
 }
 
-/** @returns keys that were there before and that the new refs will need */
+/** What is in the bucket now for the new refs. */
+interface Brought {
+  /** Keys of blobs. */
+  readonly relied: readonly string[];
+  /** Of the collections, when it was brought: nothing that it needs was being removed. */
+  readonly epoch: number | undefined;
+}
+
 async function bringObjects(
   target: PushTarget,
-  listed: RefsSnapshot,
+  { table, exists }: RefsSnapshot,
   changes: readonly RefChange[],
   options: PushOptions,
   call: CallOptions,
-): Promise<string[]> {
+): Promise<Brought> {
   const { repo, bucket } = target;
   const layout = target.layout === undefined ? {} : { layout: target.layout };
   const settings = await initRepository(bucket, { hash: repo.hash, ...layout }, call);
   const tips = changes.map(({ oid }) => oid).filter((oid) => oid !== undefined);
-  if (tips.length === 0) return [];
-  const have = [...listed.table.refs.values()];
-  const objects = await completeObjects(repo, bucket, settings, tips, have, call);
-  const packs = listed.exists ? await listPacks(bucket, call) : [];
+  const epoch = table.collection?.epoch;
+  if (tips.length === 0) return { relied: [], epoch };
+  const have = [...table.refs.values()];
+  const doomed = await readDoomed(bucket, table, call);
+  const objects = await completeObjects(repo, bucket, settings, tips, have, doomed, call);
+  const packs = exists ? await listPacks(bucket, call) : [];
   const promisor = packs.some((pack) => pack.promisor);
-  const upload = { ...target, settings, promisor, progress: options.progress };
-  return await uploadObjects(upload, objects);
-}
-
-/** A collection may have removed a key between our last look and the new refs: then all is brought once more. */
-async function isGone(bucket: Bucket, relied: readonly string[], call: CallOptions): Promise<boolean> {
-  for (const key of relied) if ((await bucket.head(key, call)) === undefined) return true;
-  return false;
+  const upload = { ...target, settings, promisor, doomed, progress: options.progress };
+  return { relied: await uploadObjects(upload, objects), epoch };
 }
 
 /** The table after the push. HEAD is chosen when it names nothing that is there. */

@@ -1,6 +1,7 @@
 /**
  * `git-odb/refs`: every ref of a serverless repository in one object, so that one compare-and-swap moves them all.
- * First line `HEAD <symref>` (or `HEAD <oid>`), then the lines of `info/refs` (gitrepository-layout(5)).
+ * First line `HEAD <symref>` (or `HEAD <oid>`), then, once something has been collected, `gc <epoch> <name>…`, then the
+ * lines of `info/refs` (gitrepository-layout(5)).
  */
 
 import type { Bucket, CallOptions, WriteOptions, WriteOutcome } from "../bucket/bucket.js";
@@ -21,6 +22,16 @@ export interface RefTable {
   readonly refs: ReadonlyMap<string, ObjectId>;
   /** What an annotated tag finally names, by the tag's ref. */
   readonly peeled: ReadonlyMap<string, ObjectId>;
+  /** Undefined until a collection removes something for the first time. */
+  readonly collection?: Collection;
+}
+
+/** What collections say to pushes: in the table, so that whoever replaces it has seen it. */
+export interface Collection {
+  /** Grows whenever a collection begins or ends to remove, so that a table before it is never one after it. */
+  readonly epoch: number;
+  /** Names of lists under `git-odb/gc/`: what the collections that go on now may remove at any moment. */
+  readonly removing: readonly string[];
 }
 
 /** The table as it was read, with what is needed to replace exactly it. */
@@ -89,7 +100,7 @@ export function withChanges(
     if (oid !== undefined && target !== undefined) peeled.set(ref, target);
   }
   const sorted = new Map([...refs].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b))));
-  return { head, refs: sorted, peeled };
+  return { ...table, head, refs: sorted, peeled };
 }
 
 /** Refs that cannot be there together: `refs/heads/a` is a folder of `refs/heads/a/b`. */
@@ -106,7 +117,9 @@ export function clashes({ refs }: RefTable): { readonly folder: string; readonly
 
 /** The bytes of a table. */
 export function formatRefs(table: RefTable): string {
-  return `HEAD ${table.head ?? "refs/heads/main"}\n${formatInfoRefs(table)}`;
+  const { head = "refs/heads/main", collection } = table;
+  const gc = collection ? `${["gc", collection.epoch, ...collection.removing].join(" ")}\n` : "";
+  return `HEAD ${head}\n${gc}${formatInfoRefs(table)}`;
 }
 
 /** The lines of `info/refs`. */
@@ -128,6 +141,9 @@ export function parseRefs(text: string, what: string): RefTable {
   const head = /^HEAD (\S+)$/.exec(first)?.[1];
   if (head === undefined || !(isObjectId(head) || isRefName(head))) throw broken(first);
   if (lines.pop() !== "") throw new OdbError("integrity", `${what} is cut off: its last line has no end`);
+  const gc = /^gc ([1-9]\d{0,14})((?: [A-Za-z0-9.-]+)*)$/.exec(lines[0] ?? "");
+  if (gc) lines.shift();
+  const removing = gc?.[2]?.split(" ").slice(1) ?? [];
   const refs = new Map<string, ObjectId>();
   const peeled = new Map<string, ObjectId>();
   for (const line of lines) {
@@ -140,7 +156,7 @@ export function parseRefs(text: string, what: string): RefTable {
   }
   const lengths = new Set([...refs.values(), ...peeled.values()].map((oid) => oid.length));
   if (lengths.size > 1) throw new OdbError("integrity", `${what} is damaged: ids of two hash algorithms`);
-  return { head, refs, peeled };
+  return { head, refs, peeled, ...(gc && { collection: { epoch: Number(gc[1]), removing } }) };
 }
 
 /** The algorithm of the ids; undefined while there are none. */

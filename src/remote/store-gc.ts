@@ -11,6 +11,8 @@ import { parseRawKey } from "../store/raw-layout.js";
 import { type BucketSettings, readSettings } from "../store/settings.js";
 import { writeDerived } from "./derived.js";
 import { type GcList, GRACE_MS, readGcLists, versionOf, writeGcList } from "./gc-list.js";
+import { readRefs } from "./refs-object.js";
+import { announceRemoval, type Removal, readDoomed } from "./removal.js";
 import { type Packing, repackBucket } from "./store-repack.js";
 
 /** Options of {@link collectStore}. */
@@ -35,11 +37,11 @@ export interface StoreGcReport {
 }
 
 /**
- * Collects. The bucket stays usable meanwhile: a push that needs what is listed writes it again before its refs move,
- * and what was written again is not removed.
+ * Collects. The bucket stays usable meanwhile: what may be removed is announced before the refs are read that decide
+ * about it (removal.ts), so that no push relies on it.
  *
- * @throws OdbError unsupported, for a bucket that is no repository's alone; integrity, when history is not whole:
- *   nothing is removed then
+ * @throws OdbError unsupported, for a bucket that is no repository's alone, or when something is to be removed and it
+ *   has no conditional writes; integrity, when history is not whole: nothing is removed then
  */
 export async function collectStore(bucket: Bucket, options: StoreGcOptions): Promise<StoreGcReport> {
   const call: CallOptions = options.signal === undefined ? {} : { signal: options.signal };
@@ -47,22 +49,29 @@ export async function collectStore(bucket: Bucket, options: StoreGcOptions): Pro
   const settings = await repositorySettings(bucket, call);
   // Listed before the refs are read: an object that is not in the list yet cannot be taken for one of no use.
   const entries = await listEntries(bucket, call);
-  const packing = await repackBucket(bucket, settings, entries, options.dryRun, call);
-  const useless = entries.filter((entry) => isUseless(entry.key, settings, packing));
   const lists = await readGcLists(bucket, call);
   const due = lists.filter(({ time }) => Date.now() - time.getTime() >= graceMs);
-  const removable = useless.filter((entry) => isListed(entry, due));
+  const candidates = entries.filter((entry) => isListed(entry, due));
+  const isRemoving = candidates.length > 0 && !options.dryRun;
+  const removal = isRemoving ? await announceRemoval(bucket, candidates, graceMs, call) : undefined;
+  const table = removal?.table ?? (await readRefs(bucket, call)).table;
+  const doomed = removal?.others ?? (await readDoomed(bucket, table, call));
+  const packing = await repackBucket({ bucket, settings, entries, table, doomed, call }, options.dryRun);
+  const useless = entries.filter((entry) => isUseless(entry.key, settings, packing));
+  const removable = useless.filter((entry) => candidates.includes(entry));
   const waiting = lists.filter((list) => !due.includes(list));
   const found = useless.filter((entry) => !removable.includes(entry) && !isListed(entry, waiting));
   const report = { packs: packing.before, repacked: packing.isNew, found, waiting: waiting.length };
   if (options.dryRun) return { ...report, removed: removable };
-  if (found.length > 0) await writeGcList(bucket, found, graceMs, call);
-  const removed = await remove(bucket, removable, call);
+  if (found.length > 0) await writeGcList(bucket, found, { graceMs, removing: false }, call);
+  const goes = new Set(removable.map(({ key }) => key));
+  if (packing.isNew || goes.size > 0) await writeDerived(bucket, call, goes);
+  const removed = removal ? await remove(bucket, removable, removal, call) : [];
+  await removal?.end();
   await bucket.remove(
     due.map(({ key }) => key),
     call,
   );
-  if (packing.isNew || removed.length > 0) await writeDerived(bucket, call);
   return { ...report, removed };
 }
 
@@ -94,10 +103,16 @@ function isListed(entry: Entry, lists: readonly GcList[]): boolean {
 }
 
 /** Indexes first: a pack without one is not read. What was written again since it was listed is left. */
-async function remove(bucket: Bucket, entries: readonly Entry[], call: CallOptions): Promise<Entry[]> {
+async function remove(
+  bucket: Bucket,
+  entries: readonly Entry[],
+  removal: Removal,
+  call: CallOptions,
+): Promise<Entry[]> {
   const removed: Entry[] = [];
   const isIndex = ({ key }: Entry) => key.endsWith(".idx");
   for (const entry of [...entries.filter(isIndex), ...entries.filter((each) => !isIndex(each))]) {
+    removal.checkTime();
     const now = await bucket.head(entry.key, call);
     if (now === undefined || versionOf(now) !== versionOf(entry)) continue;
     await bucket.remove([entry.key], call);

@@ -10,10 +10,11 @@ import type { Repository } from "../repo/git.js";
 import { openScratchRepository } from "../repo/scratch.js";
 import type { BucketSettings } from "../store/settings.js";
 import { fetchPacks } from "./fetch-packs.js";
-import { fileSource, packObjects } from "./push-upload.js";
+import { fileSource, isBeingRemoved, packObjects } from "./push-upload.js";
 import { readRange } from "./read-ranges.js";
-import { type RefTable, readRefs } from "./refs-object.js";
+import type { RefTable } from "./refs-object.js";
 import { type BucketPack, listPacks, objectKey, packKey } from "./repository.js";
+import { walkObjects } from "./walk.js";
 
 /** What is needed, and the packs that hold it. */
 export interface Packing {
@@ -27,20 +28,25 @@ export interface Packing {
   readonly isNew: boolean;
 }
 
+/** What is repacked. */
+export interface Repacking {
+  readonly bucket: Bucket;
+  readonly settings: BucketSettings;
+  /** Of the bucket, listed before the refs were read. */
+  readonly entries: readonly Entry[];
+  readonly table: RefTable;
+  /** What other runs may be removing: it counts for nothing. */
+  readonly doomed: ReadonlySet<string>;
+  readonly call: CallOptions;
+}
+
 /**
  * Packs all that the refs reach into one pack, unless that is so already.
  *
- * @param entries of the bucket, listed before
  * @throws OdbError integrity, when an object that a ref reaches is not there
  */
-export async function repackBucket(
-  bucket: Bucket,
-  settings: BucketSettings,
-  entries: readonly Entry[],
-  dryRun: boolean,
-  call: CallOptions,
-): Promise<Packing> {
-  const { table } = await readRefs(bucket, call);
+export async function repackBucket(repacking: Repacking, dryRun: boolean): Promise<Packing> {
+  const { bucket, settings, entries, table, call } = repacking;
   const packs = await listPacks(bucket, call);
   const listed = new Set(entries.map(({ key }) => key));
   // A push at this moment may have brought a pack whose refs we have not seen.
@@ -48,31 +54,33 @@ export async function repackBucket(
   const needed = namedByMetadata(table);
   if (table.refs.size === 0) return { needed, kept: new Set(later), before: packs.length, isNew: false };
   await using repo = await openScratchRepository(settings.hash);
-  const fetch = { repo, bucket, cloning: true, progress: false, strict: false, ...call };
+  const how = { cloning: true, everything: true, withoutBlobs: false, progress: false, strict: false };
+  const fetch = { repo, bucket, ...how, ...call };
   if (packs.length > 0) await fetchPacks(fetch, [...table.refs.values()]);
   const { lines, missing } = await reachable(repo, table, bucket);
-  checkThere(bucket, settings, listed, missing);
+  await checkThere(repacking, missing);
   for (const line of lines) needed.add(oidOf(line));
   for (const oid of missing) needed.add(oid);
-  const whole = await findWhole(bucket, settings, packs, lines, call);
+  const whole = await findWhole(repacking, packs, lines);
   if (whole !== undefined || packs.length === 0) {
     const kept = new Set(whole === undefined ? later : [...later, whole]);
     return { needed, kept, before: packs.length, isNew: false };
   }
-  const name = dryRun ? undefined : await uploadRepacked(bucket, repo, lines, packs, call);
-  return { needed, kept: new Set([...later, ...(name ? [name] : [])]), before: packs.length, isNew: true };
+  if (dryRun) return { needed, kept: new Set(later), before: packs.length, isNew: true };
+  const name = await uploadRepacked(repacking, repo, lines, packs);
+  const kept = name === undefined ? packs.map((pack) => pack.name) : [...later, name];
+  return { needed, kept: new Set(kept), before: packs.length, isNew: name !== undefined };
 }
 
 /** The pack that holds just what is reachable, if there is one: packing anew would not always give the same name. */
 async function findWhole(
-  bucket: Bucket,
-  { hash }: BucketSettings,
+  { bucket, settings: { hash }, doomed, call }: Repacking,
   packs: readonly BucketPack[],
   lines: readonly string[],
-  call: CallOptions,
 ): Promise<string | undefined> {
   const wanted = new Set(lines.map(oidOf));
   for (const { name, indexSize } of packs) {
+    if (isBeingRemoved(doomed, name)) continue;
     const key = packKey(name, "idx");
     const bytes = await readRange(bucket, { key, start: 0, end: indexSize }, call);
     const { index } = await parseIndex(bytes, hash, `${bucket.name}/${key}`);
@@ -87,7 +95,7 @@ async function holdsOnly(index: PackIndex, wanted: ReadonlySet<ObjectId>): Promi
 }
 
 function oidOf(line: string): ObjectId {
-  return line.slice(0, line.indexOf(" ")) as ObjectId;
+  return line.split(" ", 1)[0] as ObjectId;
 }
 
 /** `refs/odbs/<name>/<oid>` says that the bucket has this object. */
@@ -100,56 +108,47 @@ function namedByMetadata({ refs }: RefTable): Set<ObjectId> {
   return named;
 }
 
-interface Reachable {
-  /** `<oid> <path>`, of what the packs hold. */
-  readonly lines: readonly string[];
-  /** Reached, and in no pack. */
-  readonly missing: readonly ObjectId[];
-}
-
-async function reachable(repo: Repository, { refs }: RefTable, bucket: Bucket): Promise<Reachable> {
-  const lines: string[] = [];
-  const missing: ObjectId[] = [];
-  const input = [...new Set(refs.values())].map((oid) => `${oid}\n`).join("");
-  const args = ["rev-list", "--objects", "--missing=print", "--stdin"];
+async function reachable(
+  repo: Repository,
+  { refs }: RefTable,
+  bucket: Bucket,
+): Promise<{ readonly lines: readonly string[]; readonly missing: readonly ObjectId[] }> {
   try {
-    for await (const record of repo.runRecords(args, { input, env: { GIT_NO_LAZY_FETCH: "1" } })) {
-      const line = record.toString("latin1");
-      if (line.startsWith("?")) missing.push(line.slice(1) as ObjectId);
-      else lines.push(line.includes(" ") ? line : `${line} `);
-    }
+    const { objects, missing } = await walkObjects(repo, new Set(refs.values()));
+    return { lines: objects.map(({ line }) => line), missing };
   } catch (cause) {
     throw new OdbError("integrity", `${bucket.name}: its history is not whole, so nothing is removed`, {
       cause,
     });
   }
-  return { lines, missing };
 }
 
-function checkThere(
-  bucket: Bucket,
-  settings: BucketSettings,
-  listed: ReadonlySet<string>,
+async function checkThere(
+  { bucket, settings, entries, call }: Repacking,
   missing: readonly ObjectId[],
-): void {
-  const lost = missing.find((oid) => !listed.has(objectKey(settings, oid)));
-  if (lost === undefined) return;
-  throw new OdbError(
-    "integrity",
-    `${bucket.name} lacks object ${lost}, which its refs need: push it again from a clone that has it; nothing is removed`,
-  );
+): Promise<void> {
+  const listed = new Set(entries.map(({ key }) => key));
+  for (const oid of missing) {
+    const key = objectKey(settings, oid);
+    // A push may have brought it since.
+    if (listed.has(key) || (await bucket.head(key, call)) !== undefined) continue;
+    throw new OdbError(
+      "integrity",
+      `${bucket.name} lacks object ${oid}, which its refs need: push it again from a clone that has it; nothing is removed`,
+    );
+  }
 }
 
-/** @returns the new pack's name */
+/** @returns the new pack's name; undefined when another run is removing one of this name */
 async function uploadRepacked(
-  bucket: Bucket,
+  { bucket, doomed, call }: Repacking,
   repo: Repository,
   lines: readonly string[],
   packs: readonly BucketPack[],
-  call: CallOptions,
-): Promise<string> {
+): Promise<string | undefined> {
   const folder = await mkdtemp(join(repo.objectsDir, "tmp_objdir-odb-"));
   const name = await packObjects(repo, lines, join(folder, "pack"), false, call.signal);
+  if (isBeingRemoved(doomed, name)) return undefined;
   await bucket.write(packKey(name, "pack"), await fileSource(join(folder, `${name}.pack`)), call);
   if (packs.some(({ promisor }) => promisor)) {
     await bucket.write(packKey(name, "promisor"), { size: 0, open: async function* () {} }, call);

@@ -108,6 +108,20 @@ test("a bucket of the loose layout is a repository for plain HTTP, with stock gi
   expect(dumb.git("rev-parse", "HEAD", "v1")).toBe(ann.git("rev-parse", "HEAD", "v1"));
   expect(dumb.git("symbolic-ref", "HEAD")).toBe("refs/heads/main");
   expect(dumb.try("fsck", "--full")).toMatchObject({ status: 0 });
+  // After a branch has gone and a collection has removed what was its own.
+  const local = `odb::${folder}`;
+  ann.git("checkout", "-q", "-b", "topic");
+  ann.commit({ "y.bin": randomBytes(50_000), "b.txt": "topic\n" });
+  ann.git("push", "-q", local, "topic");
+  ann.git("push", "-q", local, ":topic");
+  ann.git("checkout", "-q", "main");
+  for (let run = 0; run < 2; run++) {
+    expect(gitOdb(["gc", "--store", local, "--grace=0", "-q"])).toMatchObject({ status: 0 });
+    const again = await cloneServed(plain.url);
+    expect(again.git("for-each-ref", "refs/remotes")).toBe(dumb.git("for-each-ref", "refs/remotes"));
+    expect(again.try("fsck", "--full")).toMatchObject({ status: 0 });
+  }
+  expect(packs(folder)).toHaveLength(1);
   // A static server lists nothing: the table of packs stands in. It takes no push.
   const clone = await cloneServed(`odb::${plain.url}`);
   expect(clone.git("rev-parse", "HEAD")).toBe(ann.git("rev-parse", "HEAD"));

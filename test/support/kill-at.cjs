@@ -1,5 +1,6 @@
 // Preloaded into a command (NODE_OPTIONS=--require): kills it, as kill -9 does, before its KILL_AT-th change to an
-// object store or to our state, or start of a git that writes. KILL_LOG: a file that gets what each step was.
+// object store or to our state, or start of a git that writes; with KILL_BUCKET, before each key of this folder's file
+// bucket that it writes or removes. KILL_LOG: a file that gets what each step was.
 // KILL_BY: another signal, which the command may answer as it likes.
 const { appendFileSync } = require("node:fs");
 const fs = require("node:fs/promises");
@@ -14,11 +15,29 @@ function step(what) {
   if (steps === target) process.kill(process.pid, process.env.KILL_BY || "SIGKILL");
 }
 
+const bucket = process.env.KILL_BUCKET;
+
+function isKey(path) {
+  return String(path).startsWith(`${bucket}/`) && !String(path).startsWith(`${bucket}/.git-odb/`);
+}
+
 function isOurs(path) {
   return /\/objects\/|gc\.pid|\.git\/odb\//.test(String(path));
 }
 
-if (/git-(?:remote-)?odb/.test(process.argv[1] ?? "") && target > 0) {
+if (bucket && /git-odb/.test(process.argv[1] ?? "")) {
+  for (const [name, at] of [
+    ["rename", 1],
+    ["link", 1],
+    ["unlink", 0],
+  ]) {
+    const real = fs[name];
+    fs[name] = (...args) => {
+      if (isKey(args[at])) step(`${name} ${args[at].slice(bucket.length + 1)}`);
+      return real(...args);
+    };
+  }
+} else if (/git-(?:remote-)?odb/.test(process.argv[1] ?? "") && target > 0) {
   for (const name of ["rename", "rm", "unlink", "link", "writeFile", "mkdir", "open"]) {
     const real = fs[name];
     fs[name] = (...args) => {

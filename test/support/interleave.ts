@@ -1,0 +1,297 @@
+/** The orders in which several processes can use one bucket, one call at a time. */
+
+import { setImmediate as settled } from "node:timers/promises";
+import type { Body, Bucket, Entry } from "../../src/bucket/bucket.js";
+import { wrapBucket } from "../../src/bucket/wrap.js";
+import { collect, contentOf } from "../../src/object/content.js";
+
+/** One call of one process. */
+export interface Step {
+  readonly who: number;
+  readonly kind: "head" | "read" | "list" | "write" | "remove";
+  /** A prefix, of a list. */
+  readonly key: string;
+}
+
+/** A fresh start of all processes. */
+export interface Scene {
+  readonly bucket: Bucket;
+  /** What each process does with the bucket, or without being stopped; a rejection is an outcome like any other. */
+  readonly processes: readonly ((bucket: Bucket, free: Bucket) => Promise<unknown>)[];
+  /** Looks at the bucket after every change; throws when something is wrong. */
+  check(step: Step): Promise<void>;
+  /** After all have ended. @param outcomes in the order of the processes */
+  end(outcomes: readonly PromiseSettledResult<unknown>[]): Promise<void>;
+}
+
+/** Calls whose order cannot matter to what is tested. */
+export type IsAside = (step: Omit<Step, "who">) => boolean;
+
+interface Node {
+  readonly enabled: ReadonlyMap<number, Step>;
+  readonly sleep: Map<number, Step>;
+  readonly backtrack: Set<number>;
+  chosen: number;
+}
+
+/**
+ * All orders of two processes with two interruptions: one runs to a stop, then the other to a stop, then each to its end.
+ *
+ * @param isStop before which calls a process may be stopped
+ * @returns how many there were
+ */
+export async function exploreStops(
+  start: () => Promise<Scene>,
+  isAside: IsAside,
+  isStop: (step: Step) => boolean,
+): Promise<number> {
+  let runs = 0;
+  for (const first of [0, 1]) {
+    for (let i = 0, more = true; more; i++) {
+      for (let j = 0, inner = true; inner; j++) {
+        const left: [number, number] = [i, j];
+        const reached: [boolean, boolean] = [false, false];
+        const pick = (enabled: ReadonlyMap<number, Step>): number | undefined => {
+          for (const [turn, who] of [
+            [0, first],
+            [1, 1 - first],
+          ] as const) {
+            const step = enabled.get(who);
+            if (step === undefined || reached[turn]) continue;
+            if (!isStop(step) || left[turn]-- > 0) return who;
+            reached[turn] = true;
+          }
+          return enabled.has(first) ? first : enabled.keys().next().value;
+        };
+        await runPicked(await start(), isAside, pick);
+        runs++;
+        more = reached[0];
+        inner = more && reached[1];
+      }
+    }
+  }
+  return runs;
+}
+
+async function runPicked(
+  scene: Scene,
+  isAside: IsAside,
+  pick: (enabled: ReadonlyMap<number, Step>) => number | undefined,
+): Promise<void> {
+  const stage = new Stage(scene, isAside);
+  const steps: Step[] = [];
+  try {
+    for (;;) {
+      const enabled = await stage.arrived();
+      const step = enabled.get(pick(enabled) ?? -1);
+      if (step === undefined) break;
+      steps.push(step);
+      await stage.perform(step);
+    }
+    await scene.end(await stage.outcomes());
+  } catch (error) {
+    await stage.abort();
+    throw new Error(`${(error as Error).message}\nafter ${describe(steps)}`, { cause: error });
+  }
+}
+
+/**
+ * Every order. Those that differ only in calls that do not touch each other are tried once (dynamic partial-order
+ * reduction with sleep sets: Flanagan and Godefroid 2005).
+ *
+ * @returns how many orders there were
+ */
+export async function explore(start: () => Promise<Scene>, isAside: IsAside): Promise<number> {
+  const stack: Node[] = [];
+  for (let runs = 0; ; ) {
+    if (await runOnce(await start(), isAside, stack)) runs++;
+    addRaces(stack);
+    if (!nextOrder(stack)) return runs;
+  }
+}
+
+/** Follows `stack`, then goes on to the end. @returns false when the rest would be what has been seen already */
+async function runOnce(scene: Scene, isAside: IsAside, stack: Node[]): Promise<boolean> {
+  const stage = new Stage(scene, isAside);
+  for (let at = 0; ; at++) {
+    const enabled = await stage.arrived();
+    if (enabled.size === 0) break;
+    const node = stack[at] ?? newNode(stack.at(-1), enabled);
+    if (node === undefined) {
+      await stage.abort();
+      return false;
+    }
+    if (at === stack.length) stack.push(node);
+    const step = enabled.get(node.chosen);
+    if (step === undefined) throw new Error(`order ${describe(stepsOf(stack))}: not the same a second time`);
+    Object.assign(node, { enabled });
+    try {
+      await stage.perform(step);
+    } catch (error) {
+      await stage.abort();
+      throw new Error(`${(error as Error).message}\nafter ${describe(stepsOf(stack.slice(0, at + 1)))}`, {
+        cause: error,
+      });
+    }
+  }
+  try {
+    await scene.end(await stage.outcomes());
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\nat the end of ${describe(stepsOf(stack))}`, {
+      cause: error,
+    });
+  }
+  return true;
+}
+
+function newNode(parent: Node | undefined, enabled: ReadonlyMap<number, Step>): Node | undefined {
+  const sleep = new Map<number, Step>();
+  const last = parent?.enabled.get(parent.chosen);
+  for (const [who, step] of parent?.sleep ?? []) {
+    if (who !== parent?.chosen && last && !areDependent(step, last)) sleep.set(who, step);
+  }
+  const chosen = [...enabled.keys()].find((who) => !sleep.has(who));
+  return chosen === undefined ? undefined : { enabled, sleep, backtrack: new Set([chosen]), chosen };
+}
+
+/** Where two steps of different processes race, the other order is to be tried too. */
+function addRaces(stack: readonly Node[]): void {
+  const steps = stepsOf(stack);
+  /** The steps that come before this one in every equivalent order. */
+  const before: Set<number>[] = [];
+  for (const [j, step] of steps.entries()) {
+    const mine = new Set<number>();
+    const previous = steps.findLastIndex(({ who }, at) => at < j && who === step.who);
+    if (previous >= 0) for (const one of [...(before[previous] ?? []), previous]) mine.add(one);
+    for (let i = j - 1; i >= 0; i--) {
+      const other = steps[i] as Step;
+      if (other.who === step.who || !areDependent(other, step) || mine.has(i)) continue;
+      const node = stack[i] as Node;
+      if (node.enabled.has(step.who)) node.backtrack.add(step.who);
+      else for (const who of node.enabled.keys()) node.backtrack.add(who);
+      for (const one of [...(before[i] ?? []), i]) mine.add(one);
+    }
+    before.push(mine);
+  }
+}
+
+function nextOrder(stack: Node[]): boolean {
+  for (let node = stack.at(-1); node !== undefined; node = stack.at(-1)) {
+    const done = node.enabled.get(node.chosen);
+    if (done) node.sleep.set(node.chosen, done);
+    const { sleep } = node;
+    const next = [...node.backtrack].find((who) => !sleep.has(who));
+    if (next !== undefined) {
+      node.chosen = next;
+      return true;
+    }
+    stack.pop();
+  }
+  return false;
+}
+
+function areDependent(a: Step, b: Step): boolean {
+  const writes = (step: Step) => step.kind === "write" || step.kind === "remove";
+  if (!writes(a) && !writes(b)) return false;
+  if (a.kind === "list") return b.key.startsWith(a.key);
+  if (b.kind === "list") return a.key.startsWith(b.key);
+  return a.key === b.key;
+}
+
+function stepsOf(stack: readonly Node[]): Step[] {
+  return stack.map(({ enabled, chosen }) => enabled.get(chosen) as Step);
+}
+
+function describe(steps: readonly Step[]): string {
+  return steps.map(({ who, kind, key }) => `${who}:${kind} ${key.replace(/[0-9a-f]{34,}/, "…")}`).join(", ");
+}
+
+/** The processes of one run, each stopped before its next call. */
+class Stage {
+  readonly #scene: Scene;
+  readonly #isAside: IsAside;
+  readonly #waiting: { step: Step; go: () => Promise<void>; stop: (error: Error) => void }[][] = [];
+  readonly #running: Promise<unknown>[] = [];
+  readonly #ended = new Set<number>();
+  #aborted = false;
+  #changed = () => {};
+
+  constructor(scene: Scene, isAside: IsAside) {
+    this.#scene = scene;
+    this.#isAside = isAside;
+    for (const [who, process] of scene.processes.entries()) {
+      this.#waiting.push([]);
+      const running = process(this.#bucketOf(who), scene.bucket).finally(() => {
+        this.#ended.add(who);
+        this.#changed();
+      });
+      running.catch(() => {});
+      this.#running.push(running);
+    }
+  }
+
+  /** @returns the next call of each that has not ended */
+  async arrived(): Promise<Map<number, Step>> {
+    for (;;) {
+      const changed = new Promise<void>((resolve) => {
+        this.#changed = resolve;
+      });
+      await settled();
+      const enabled = new Map<number, Step>();
+      for (const [who, [first]] of this.#waiting.entries()) if (first) enabled.set(who, first.step);
+      if (this.#waiting.every((queue, who) => queue.length > 0 || this.#ended.has(who))) return enabled;
+      await changed;
+    }
+  }
+
+  async perform({ who, kind, key }: Step): Promise<void> {
+    await this.#waiting[who]?.shift()?.go();
+    if (kind === "write" || kind === "remove") await this.#scene.check({ who, kind, key });
+  }
+
+  outcomes(): Promise<PromiseSettledResult<unknown>[]> {
+    return Promise.allSettled(this.#running);
+  }
+
+  async abort(): Promise<void> {
+    this.#aborted = true;
+    for (const queue of this.#waiting) for (const { stop } of queue.splice(0)) stop(new Error("aborted"));
+    await this.outcomes();
+  }
+
+  #turn<T>(step: Step, act: () => Promise<T>): Promise<T> {
+    if (this.#aborted) return Promise.reject(new Error("aborted"));
+    if (this.#isAside(step)) return act();
+    return new Promise<T>((resolve, reject) => {
+      const go = () => act().then(resolve, reject);
+      this.#waiting[step.who]?.push({ step, go, stop: reject });
+      this.#changed();
+    });
+  }
+
+  #bucketOf(who: number): Bucket {
+    const { bucket } = this.#scene;
+    const turn = this.#turn.bind(this);
+    return wrapBucket(bucket, {
+      head: (key, options) => turn({ who, kind: "head", key }, () => bucket.head(key, options)),
+      read: (key, options) =>
+        turn({ who, kind: "read", key }, async (): Promise<Body | undefined> => {
+          const body = await bucket.read(key, options);
+          if (body === undefined) return undefined;
+          return { entry: body.entry, content: contentOf(await collect(body.content, 1 << 24)) };
+        }),
+      write: (key, source, options) =>
+        turn({ who, kind: "write", key }, () => bucket.write(key, source, options)),
+      async remove(keys, options) {
+        for (const key of keys) await turn({ who, kind: "remove", key }, () => bucket.remove([key], options));
+      },
+      async *list(prefix, options) {
+        yield* await turn({ who, kind: "list", key: prefix }, async () => {
+          const entries: Entry[] = [];
+          for await (const entry of bucket.list(prefix, options)) entries.push(entry);
+          return entries;
+        });
+      },
+    });
+  }
+}
