@@ -7,13 +7,21 @@ import { OdbError } from "../errors.js";
 import type { Content } from "../object/content.js";
 import { hexLength, type ObjectId } from "../object/id.js";
 import { concatPacks, indexCount, mayShareObjects, PACK_HEAD } from "../pack/concat.js";
-import { type PackIndex, parseIndex } from "../pack/idx.js";
-import { type JoinSource, planJoin } from "../pack/join.js";
+import { firstBlob } from "../pack/history.js";
 import { infosOf } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
-import { inParallel } from "../store/parallel.js";
-import { readRange, readRanges } from "./read-ranges.js";
+import { choosePacks } from "./choose-packs.js";
+import {
+  joinPacks,
+  keepingSmall,
+  type OpenPack,
+  openPacks,
+  type PackPlace,
+  packReader,
+} from "./pack-sources.js";
+import { readRanges } from "./read-ranges.js";
 import { type BucketPack, listPacks, packKey } from "./repository.js";
+import { walkObjects } from "./walk.js";
 
 /** Where to fetch from and how. */
 export interface PackFetch {
@@ -21,6 +29,10 @@ export interface PackFetch {
   readonly bucket: Bucket;
   /** Nothing is here yet. */
   readonly cloning: boolean;
+  /** The wants are all that the refs of the repository reach. */
+  readonly everything: boolean;
+  /** Leave the blobs out of the packs: they are asked for when they are needed. */
+  readonly withoutBlobs: boolean;
   /** Whether git's progress is to be seen on stderr. */
   readonly progress: boolean;
   /** Check the objects' form, as `transfer.fsckObjects` asks. */
@@ -38,32 +50,23 @@ export interface FetchedPacks {
   readonly selfContained: boolean;
 }
 
-/** Indexes of so many bytes are looked at first: what was pushed last is mostly what is missing. */
-const RECENT_INDEXES = 256 * 1024;
-
-/** Indexes on their way at the same time. */
-const PARALLEL = 8;
+/** Rounds in which packs are fetched for what the chosen ones lack; then all others are. */
+const ROUNDS = 3;
 
 /**
- * Fetches what the wants need. A clone takes every pack; later, the newest packs are tried first, and all others only
- * when history still has holes. Of a pack, the objects that are here already are left out.
+ * Fetches what the wants need. A clone of everything takes every pack; otherwise those that hold the new commits, and
+ * then those that hold what these lack. Of a pack, the objects that are here already are left out.
  *
  * @throws OdbError unavailable, when a pack vanished meanwhile; integrity, when a pack or index is broken
  */
 export async function fetchPacks(fetch: PackFetch, wants: readonly ObjectId[]): Promise<FetchedPacks> {
   const packs = await listPacks(fetch.bucket, call(fetch));
-  const promisor = packs.some((pack) => pack.promisor);
-  if (fetch.cloning && !hasAlternates(fetch.repo)) {
+  const promisor = fetch.withoutBlobs || packs.some((pack) => pack.promisor);
+  const isNew = fetch.cloning && !hasAlternates(fetch.repo);
+  if (isNew && fetch.everything && !fetch.withoutBlobs) {
     return { promisor, ...(await install(fetch, await allPacks(fetch, packs), promisor)) };
   }
-  const byAge = packs.toSorted((a, b) => (b.modified?.getTime() ?? 0) - (a.modified?.getTime() ?? 0));
-  const recent = takeRecent(byAge);
-  const first = await fetchMissing(fetch, recent, promisor);
-  if (recent.length === packs.length || (await isConnected(fetch, wants, promisor))) {
-    return { promisor, selfContained: false, locks: first };
-  }
-  const second = await fetchMissing(fetch, byAge.slice(recent.length), promisor);
-  return { promisor, selfContained: false, locks: [...first, ...second] };
+  return { promisor, ...(await fetchChosen(fetch, packs, wants, promisor)) };
 }
 
 /** Everything as one pack, which git then need not walk through to see that it is whole. */
@@ -73,93 +76,87 @@ async function allPacks(fetch: PackFetch, packs: readonly BucketPack[]): Promise
   if (only !== undefined && packs.length === 1) {
     return readRanges(bucket, [{ key: packKey(only.name, "pack"), start: 0, end: only.size }], call(fetch));
   }
-  const bySize = packs.toSorted((a, b) => b.size - a.size);
-  const indexes = await readIndexes(fetch, bySize);
-  const files = indexes.map(({ bytes }) => bytes);
-  if (mayShareObjects(files, repo.hash)) {
-    return joinSources(fetch, bySize, await sourcesOf(fetch, bySize, indexes), () => true);
-  }
+  const place = placeOf(fetch, bucket);
+  const bySize = await openPacks(
+    place,
+    packs.toSorted((a, b) => b.size - a.size),
+  );
+  const files = bySize.map(({ index }) => index);
+  if (mayShareObjects(files, repo.hash)) return joinPacks(place, bySize, () => true);
   const count = files.reduce((sum, bytes) => sum + indexCount(bytes), 0);
-  const bodies = bySize.map(({ name, size }) => {
+  const bodies = bySize.map(({ pack: { name, size } }) => {
     return { key: packKey(name, "pack"), start: PACK_HEAD, end: size - hexLength[repo.hash] / 2 };
   });
   return concatPacks(count, repo.hash, readRanges(bucket, bodies, call(fetch)));
 }
 
-/** @returns `.keep` files */
+async function fetchChosen(
+  fetch: PackFetch,
+  packs: readonly BucketPack[],
+  wants: readonly ObjectId[],
+  promisor: boolean,
+): Promise<{ locks: readonly string[]; selfContained: boolean }> {
+  const place = placeOf(fetch, keepingSmall(fetch.bucket, packs));
+  const byAge = packs.toSorted((a, b) => (b.modified?.getTime() ?? 0) - (a.modified?.getTime() ?? 0));
+  const { chosen, opened } = await choosePacks(
+    fetch.repo,
+    place,
+    byAge,
+    wants,
+    fetch.cloning ? packs.length : 1,
+  );
+  const wanted = fetch.withoutBlobs ? await structureOf(place, chosen) : undefined;
+  const first = await fetchMissing(fetch, place, chosen, promisor, wanted);
+  const locks = [...first.locks];
+  let left = opened.filter((one) => !chosen.includes(one));
+  // Structure that was not where it should be is in a chosen pack.
+  if (fetch.withoutBlobs) left = [...opened];
+  let missing = await missingAfter(fetch, wants);
+  for (let round = 1; missing === undefined || missing.size > 0; round++) {
+    const lacks = missing;
+    const lacking = lacks === undefined || round > ROUNDS ? left : left.filter((one) => holds(one, lacks));
+    if (lacking.length === 0) break;
+    locks.push(...(await fetchMissing(fetch, place, lacking, promisor)).locks);
+    left = left.filter((one) => !lacking.includes(one));
+    missing = await missingAfter(fetch, wants);
+  }
+  const isWhole = missing?.size === 0 || opened.length === packs.length;
+  if (!isWhole && !(await isConnected(fetch, wants, promisor))) {
+    const rest = await openPacks(place, byAge.slice(opened.length));
+    locks.push(...(await fetchMissing(fetch, place, rest, promisor)).locks);
+  }
+  return { locks, selfContained: first.selfContained && locks.length === 1 };
+}
+
+function holds({ source }: OpenPack, oids: ReadonlySet<ObjectId>): boolean {
+  return source.entries.some(({ oid }) => oids.has(oid));
+}
+
+/** Commits, tags and trees of these packs, as far as they stand where git puts them. */
+async function structureOf(place: PackPlace, packs: readonly OpenPack[]): Promise<Set<ObjectId>> {
+  const wanted = new Set<ObjectId>();
+  for (const one of packs) {
+    const end = await firstBlob(packReader(place, one), one.source, place.hash);
+    for (const { oid } of one.source.entries.slice(0, end)) wanted.add(oid);
+  }
+  return wanted;
+}
+
 async function fetchMissing(
   fetch: PackFetch,
-  packs: readonly BucketPack[],
+  place: PackPlace,
+  packs: readonly OpenPack[],
   promisor: boolean,
-): Promise<readonly string[]> {
-  const sources = await sourcesOf(fetch, packs, await readIndexes(fetch, packs));
-  const oids = new Set(sources.flatMap(({ entries }) => entries.map(({ oid }) => oid)));
+  wanted?: ReadonlySet<ObjectId>,
+): Promise<{ locks: readonly string[]; selfContained: boolean }> {
+  const oids = new Set(wanted ?? packs.flatMap(({ source }) => source.entries.map(({ oid }) => oid)));
   for await (const info of infosOf(fetch.repo, [...oids])) if (info !== undefined) oids.delete(info.oid);
-  if (oids.size === 0) return [];
-  const pack = joinSources(fetch, packs, sources, (oid) => oids.has(oid));
-  return (await install(fetch, pack, promisor)).locks;
-}
-
-function joinSources(
-  fetch: PackFetch,
-  packs: readonly BucketPack[],
-  sources: readonly JoinSource[],
-  isWanted: (oid: ObjectId) => boolean,
-): Content {
-  const plan = planJoin(sources, fetch.repo.hash, isWanted);
-  const ranges = plan.runs.map(({ source, start, end }) => {
-    const key = packKey(packs[source]?.name ?? "", "pack");
-    return { key, start, end };
-  });
-  return plan.pack(readRanges(fetch.bucket, ranges, call(fetch)));
-}
-
-interface Index {
-  /** The file. */
-  readonly bytes: Buffer;
-  readonly index: PackIndex;
-}
-
-/** Every index whole, its checksum verified, in the order of the packs. */
-async function readIndexes(fetch: PackFetch, packs: readonly BucketPack[]): Promise<Index[]> {
-  const { bucket, repo } = fetch;
-  async function* each() {
-    yield* packs;
-  }
-  const read = async ({ name, indexSize }: BucketPack): Promise<Index> => {
-    const key = packKey(name, "idx");
-    const bytes = await readRange(bucket, { key, start: 0, end: indexSize }, call(fetch));
-    return { bytes, index: (await parseIndex(bytes, repo.hash, `${bucket.name}/${key}`)).index };
-  };
-  const indexes: Index[] = [];
-  for await (const index of inParallel(each(), PARALLEL, read)) indexes.push(index);
-  return indexes;
-}
-
-async function sourcesOf(
-  { bucket }: PackFetch,
-  packs: readonly BucketPack[],
-  indexes: readonly Index[],
-): Promise<JoinSource[]> {
-  const sources: JoinSource[] = [];
-  for (const [at, { name, size }] of packs.entries()) {
-    const entries: JoinSource["entries"][number][] = [];
-    for await (const { oid, offset } of indexes[at]?.index.entries() ?? []) entries.push({ oid, offset });
-    entries.sort((a, b) => a.offset - b.offset);
-    sources.push({ name: `${bucket.name}/${packKey(name, "pack")}`, size, entries });
-  }
-  return sources;
-}
-
-function takeRecent(packs: readonly BucketPack[]): BucketPack[] {
-  const recent: BucketPack[] = [];
-  let size = 0;
-  for (const pack of packs) {
-    size += pack.indexSize;
-    if (recent.length > 0 && size > RECENT_INDEXES) break;
-    recent.push(pack);
-  }
-  return recent;
+  if (oids.size === 0) return { locks: [], selfContained: false };
+  return await install(
+    fetch,
+    joinPacks(place, packs, (oid) => oids.has(oid)),
+    promisor,
+  );
 }
 
 /** git verifies every object while it indexes the pack; it is visible when it is whole. */
@@ -189,28 +186,33 @@ async function install(
 
 /** Whether history is whole. Where blobs are left out they are not looked for: they come when they are needed. */
 async function isConnected(
-  { repo }: PackFetch,
+  fetch: PackFetch,
   wants: readonly ObjectId[],
   promisor: boolean,
 ): Promise<boolean> {
-  const filter = promisor ? ["--filter=blob:none"] : [];
-  const args = [
-    "rev-list",
-    "--objects",
-    "--no-object-names",
-    "--missing=print",
-    ...filter,
-    "--stdin",
-    "--not",
-    "--all",
-  ];
-  const options = {
-    input: wants.map((oid) => `${oid}\n`).join(""),
-    okStatus: [0, 128],
-    env: { GIT_NO_LAZY_FETCH: "1" },
-  };
-  const { status, stdout } = await repo.run(args, options);
-  return status === 0 && !/^\?/m.test(stdout.toString("latin1"));
+  return (await missingFrom(fetch, wants, promisor))?.size === 0;
+}
+
+/** What the packs that were chosen lack: with blobs, unless they are to be left out. */
+async function missingAfter(fetch: PackFetch, wants: readonly ObjectId[]) {
+  return await missingFrom(fetch, wants, fetch.withoutBlobs);
+}
+
+/** @returns undefined when a commit is missing */
+async function missingFrom(
+  { repo }: PackFetch,
+  wants: readonly ObjectId[],
+  withoutBlobs: boolean,
+): Promise<Set<ObjectId> | undefined> {
+  const filter = withoutBlobs ? ["--filter=blob:none"] : [];
+  try {
+    return new Set((await walkObjects(repo, wants, [], [...filter, "--not", "--all"])).missing);
+  } catch (error) {
+    // So ends a git that misses a commit.
+    if (error instanceof OdbError && (error.code === "config" || error.code === "integrity"))
+      return undefined;
+    throw error;
+  }
 }
 
 function hasAlternates(repo: Repository): boolean {
@@ -218,6 +220,10 @@ function hasAlternates(repo: Repository): boolean {
     existsSync(join(repo.objectsDir, "info", "alternates")) ||
     Boolean(process.env.GIT_ALTERNATE_OBJECT_DIRECTORIES)
   );
+}
+
+function placeOf({ repo, signal }: PackFetch, bucket: Bucket): PackPlace {
+  return { bucket, hash: repo.hash, call: signal === undefined ? {} : { signal } };
 }
 
 function call({ signal }: PackFetch): CallOptions {

@@ -53,8 +53,9 @@ function bucketRemote(context: RemoteContext, bucket: Bucket, layout: string | u
     return store;
   };
   const choose = async (forPush: boolean): Promise<Remote> => {
-    // A remote that we have set up for an ODB is a store, most probably.
-    if (context.name.startsWith(promisorRemotePrefix)) settings().catch(() => {});
+    // Asked for along with the refs: a remote that we have set up for an ODB is a store, most probably, and a fetch of
+    // what was promised reads a store.
+    if (context.name.startsWith(promisorRemotePrefix) || isLazyFetch()) settings().catch(() => {});
     const orNothing = (error: unknown) => {
       if (!forPush || !isNotMade(bucket, error)) throw error;
       return undefined;
@@ -80,6 +81,11 @@ function bucketRemote(context: RemoteContext, bucket: Bucket, layout: string | u
     push: async (commands, options) => (await (chosen ?? choose(true))).push(commands, options),
     close: () => bucket.close(),
   };
+}
+
+/** How git begins such a fetch (promisor-remote.c); anybody else could, too, so no more than a request hangs on it. */
+function isLazyFetch(): boolean {
+  return /fetch\.negotiationalgorithm'?='?noop/i.test(process.env.GIT_CONFIG_PARAMETERS ?? "");
 }
 
 /** A folder that is not there yet can be pushed to: the push makes it. */

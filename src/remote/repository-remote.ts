@@ -12,9 +12,10 @@ import { readSettings } from "../store/settings.js";
 import { fetchObjects } from "./fetch.js";
 import { type FetchedPacks, fetchPacks } from "./fetch-packs.js";
 import { type PushTarget, push } from "./push.js";
-import { hashOf, type RefsSnapshot } from "./refs-object.js";
+import { hashOf, type RefsSnapshot, type RefTable } from "./refs-object.js";
 import type { FetchOutcome, Remote, RemoteContext, RemoteOptions, RemoteRefs, Want } from "./remote.js";
 import { openObjects } from "./repository.js";
+import { walkObjects } from "./walk.js";
 
 /**
  * The remote of a repository. Closing it closes the bucket.
@@ -30,7 +31,7 @@ export function repositoryRemote(context: RemoteContext, bucket: Bucket, listed:
   return {
     list: (_, forPush) => refsOf(listed, forPush, context, bucket),
     async fetch(wants, options) {
-      return await fetchAll(context, bucket, await repository(), wants, options);
+      return await fetchAll(context, bucket, await repository(), listed.table, wants, options);
     },
     async push(commands, options) {
       return await push(pushTarget(context, bucket, await repository(), options), listed, commands, options);
@@ -64,6 +65,7 @@ async function fetchAll(
   context: RemoteContext,
   bucket: Bucket,
   repo: Repository,
+  table: RefTable,
   wants: readonly Want[],
   options: RemoteOptions,
 ): Promise<FetchOutcome> {
@@ -71,13 +73,37 @@ async function fetchAll(
   const oids = [...new Set(wants.map(({ oid }) => oid))];
   const shown = options.progress && options.verbosity > 0;
   const { cloning } = options;
-  const how = { repo, bucket, cloning, progress: shown, strict: settings.strict, signal: context.signal };
+  const how = {
+    repo,
+    bucket,
+    cloning,
+    everything: wantsEverything(table, new Set(oids)),
+    withoutBlobs: leavesBlobsOut(options.filter),
+    progress: shown,
+    strict: settings.strict,
+    signal: context.signal,
+  };
   const fetched = await fetchPacks(how, oids);
   if (fetched.promisor && settings.isNamed && !settings.isPromisor) await becomePromisor(repo, context.name);
   // git has read its config already: what it looks for in this fetch must be here.
   const mustBeWhole = fetched.promisor && !settings.isPromisor && !(cloning && settings.isNamed);
   if (mustBeWhole) await fetchLeftOut(context, bucket, repo, oids, shown);
   return outcome(fetched, options);
+}
+
+/** A clone of one branch does not. Refs outside of branches and tags have mostly nothing of their own. */
+function wantsEverything({ refs }: RefTable, wants: ReadonlySet<ObjectId>): boolean {
+  for (const [ref, oid] of refs) if (/^refs\/(?:heads|tags)\//.test(ref) && !wants.has(oid)) return false;
+  return true;
+}
+
+/**
+ * Of the packs, blobs are left out all or none: sizes are not known without reading them, and what `blob:limit` is to
+ * leave out is mostly no matter of the packs. Any other filter leaves out blobs; more trees than asked for may come.
+ */
+function leavesBlobsOut(filter: string | undefined): boolean {
+  if (filter === undefined) return false;
+  return filter === "blob:limit=0" || !filter.startsWith("blob:limit=");
 }
 
 /** git asks for one lock only; it looks into that pack for the refs instead of walking through all of it. */
@@ -108,9 +134,12 @@ async function remoteSettings(repo: Repository, name: string): Promise<RemoteSet
   };
 }
 
-/** From now on git asks this remote for what it finds missing. Unset, the filter would be written by the first such fetch. */
+/**
+ * From now on git asks this remote for what it finds missing. Unset, the first such fetch would write the filter
+ * `blob:none`, and every fetch would leave all blobs out; this one leaves out nothing of the packs.
+ */
 async function becomePromisor(repo: Repository, name: string): Promise<void> {
-  await setConfig(repo, `remote.${name}.partialclonefilter`, "blob:none");
+  await setConfig(repo, `remote.${name}.partialclonefilter`, "blob:limit=2g");
   await setConfig(repo, `remote.${name}.promisor`, "true");
 }
 
@@ -124,13 +153,7 @@ async function fetchLeftOut(
 ): Promise<void> {
   const settings = await readSettings(bucket, call(context));
   if (settings === undefined) return;
-  const input = wants.map((oid) => `${oid}\n`).join("");
-  const args = ["rev-list", "--objects", "--missing=print", "--stdin", "--not", "--all"];
-  const missing: ObjectId[] = [];
-  for await (const line of repo.runLines(args, { input, env: { GIT_NO_LAZY_FETCH: "1" } })) {
-    const oid = line.slice(1);
-    if (line.startsWith("?") && isObjectId(oid)) missing.push(oid);
-  }
+  const { missing } = await walkObjects(repo, wants, [], ["--not", "--all"]);
   const store = await openObjects(bucket, settings, call(context));
   const progress = startProgress("Fetching objects", missing.length, { output: context.stderr, shown });
   const { missing: lost } = await fetchObjects(store, missing, repo.objectsDir, {

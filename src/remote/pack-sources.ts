@@ -1,0 +1,102 @@
+/** Packs of the bucket whose indexes have been read: what is in them is known, and can be taken from them. */
+
+import type { Bucket, CallOptions } from "../bucket/bucket.js";
+import { wrapBucket } from "../bucket/wrap.js";
+import { type Content, contentOf } from "../object/content.js";
+import type { HashAlgorithm, ObjectId } from "../object/id.js";
+import { parseIndex, type ReadRange } from "../pack/idx.js";
+import { type JoinSource, planJoin } from "../pack/join.js";
+import { inParallel } from "../store/parallel.js";
+import { readRange, readRanges } from "./read-ranges.js";
+import { type BucketPack, packKey } from "./repository.js";
+
+/** A pack with its index. */
+export interface OpenPack {
+  readonly pack: BucketPack;
+  /** The index file. */
+  readonly index: Buffer;
+  readonly source: JoinSource;
+}
+
+/** Where packs are read. */
+export interface PackPlace {
+  readonly bucket: Bucket;
+  readonly hash: HashAlgorithm;
+  readonly call: CallOptions;
+}
+
+/** Indexes on their way at the same time. */
+const PARALLEL = 8;
+
+/** Reads every index whole, its checksum verified, in the order of the packs. */
+export async function openPacks(place: PackPlace, packs: readonly BucketPack[]): Promise<OpenPack[]> {
+  async function* each() {
+    yield* packs;
+  }
+  const opened: OpenPack[] = [];
+  for await (const one of inParallel(each(), PARALLEL, (pack) => openPack(place, pack))) opened.push(one);
+  return opened;
+}
+
+async function openPack({ bucket, hash, call }: PackPlace, pack: BucketPack): Promise<OpenPack> {
+  const key = packKey(pack.name, "idx");
+  const bytes = await readRange(bucket, { key, start: 0, end: pack.indexSize }, call);
+  const { index } = await parseIndex(bytes, hash, `${bucket.name}/${key}`);
+  const entries: JoinSource["entries"][number][] = [];
+  for await (const { oid, offset } of index.entries()) entries.push({ oid, offset });
+  entries.sort((a, b) => a.offset - b.offset);
+  const name = `${bucket.name}/${packKey(pack.name, "pack")}`;
+  return { pack, index: bytes, source: { name, size: pack.size, entries } };
+}
+
+/** One pack of the wanted objects. What else they stand on must be where it goes. */
+export function joinPacks(
+  { bucket, hash, call }: PackPlace,
+  opened: readonly OpenPack[],
+  isWanted: (oid: ObjectId) => boolean,
+): Content {
+  const plan = planJoin(
+    opened.map(({ source }) => source),
+    hash,
+    isWanted,
+  );
+  const ranges = plan.runs.map(({ source, start, end }) => {
+    const key = packKey(opened[source]?.pack.name ?? "", "pack");
+    return { key, start, end };
+  });
+  return plan.pack(readRanges(bucket, ranges, call));
+}
+
+/** Reads a piece of a pack. */
+export function packReader({ bucket, call }: PackPlace, { pack }: OpenPack): ReadRange {
+  const key = packKey(pack.name, "pack");
+  return (start, end) => readRange(bucket, { key, start, end }, call);
+}
+
+/** Packs up to this size are read whole, once. */
+const SMALL = 64 * 1024;
+
+/** Bytes of small packs that are kept. */
+const KEPT = 32 * 1024 * 1024;
+
+/** The bucket, small packs of which are read by one request, however often they are looked into. */
+export function keepingSmall(bucket: Bucket, packs: readonly BucketPack[]): Bucket {
+  const small = new Map<string, number>();
+  let left = KEPT;
+  for (const { name, size } of packs) {
+    if (size > SMALL || size > left) continue;
+    left -= size;
+    small.set(packKey(name, "pack"), size);
+  }
+  const kept = new Map<string, Promise<Buffer>>();
+  return wrapBucket(bucket, {
+    async read(key, options) {
+      const size = small.get(key);
+      if (size === undefined || options?.range === undefined) return await bucket.read(key, options);
+      const { range, ...call } = options;
+      const whole = kept.get(key) ?? readRange(bucket, { key, start: 0, end: size }, call);
+      kept.set(key, whole);
+      return { entry: { key, size }, content: contentOf((await whole).subarray(range.start, range.end)) };
+    },
+  });
+}
