@@ -17,14 +17,14 @@ import type { JoinSource } from "./join.js";
 export type History = ReadonlyMap<ObjectId, readonly ObjectId[]>;
 
 /** Read at first, and more each time. */
-const FIRST = 32 * 1024;
+const FIRST = 8 * 1024;
 const MOST = 1024 * 1024;
 
 /** A commit or tag is larger never but on purpose. */
 const LIMIT = 16 * 1024 * 1024;
 
 /** Enough for the headers of some entries. */
-const PROBE = 16 * 1024;
+const PROBE = 4 * 1024;
 
 /**
  * Reads the commits and tags that stand at the front of a pack.

@@ -22,6 +22,8 @@ export async function selectByHistory(
   have: readonly ObjectId[],
   odbs: ReadonlyMap<string, OdbConfig>,
 ): Promise<NewObjects> {
+  // Of a single commit, the tip's attributes are all there is. Trees and blobs have a path, or a space in its stead.
+  if (objects.packed.filter((line) => !line.includes(" ")).length < 2) return objects;
   const commits = await commitsOf(repo, tips);
   const exclude = await commitsOf(repo, await presentOf(repo, have));
   if (commits.length === 0 || !(await changesAttributes(repo, commits, exclude))) return objects;

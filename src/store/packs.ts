@@ -18,6 +18,9 @@ const WHOLE_INDEX = 8 * 1024 * 1024;
 /** On a miss the packs are listed anew, but not more often than this: a new pack is seen after so long. */
 const REFRESH_MS = 2000;
 
+/** Packs opened at a time: of each two requests, then its index. */
+const OPEN_CONCURRENCY = 16;
+
 /** Headers read at a time by `list`. */
 const LIST_CONCURRENCY = 16;
 
@@ -135,9 +138,12 @@ class PackSet {
   async #list(options?: CallOptions): Promise<void> {
     const names = await packNames(this.#bucket, options);
     for (const known of this.#packs.keys()) if (!names.includes(known)) this.#packs.delete(known);
-    for (const name of names) {
-      if (this.#packs.has(name)) continue;
-      const pack = await openPack(this.#bucket, name, options);
+    const unknown = names.filter((name) => !this.#packs.has(name));
+    async function* each() {
+      yield* unknown;
+    }
+    const open = async (name: string) => ({ name, pack: await openPack(this.#bucket, name, options) });
+    for await (const { name, pack } of inParallel(each(), OPEN_CONCURRENCY, open)) {
       if (pack !== undefined) this.#packs.set(name, pack);
     }
     this.#listedAt = performance.now();
