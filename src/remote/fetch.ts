@@ -1,14 +1,13 @@
 /** Brings promised objects of a store into the repository: one parallel download, one promisor pack. */
 
-import { mkdir, rm } from "node:fs/promises";
-import { type OdbError, toOdbError } from "../errors.js";
+import type { OdbError } from "../errors.js";
 import { algorithmOf, type ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
 import type { Progress } from "../progress.js";
-import { temporaryFolder } from "../repo/left-behind.js";
 import { writePromisorPack } from "../repo/promisor-pack.js";
 import { type GatheredObject, gather } from "../store/gather.js";
 import type { ObjectStore } from "../store/store.js";
+import { privateFolder } from "./private-folder.js";
 
 /** How {@link fetchObjects} works. */
 export interface FetchObjectsOptions {
@@ -83,23 +82,4 @@ async function* counted(
     arrived.push(info);
     progress?.add(1);
   }
-}
-
-async function makeFolder(path: string): Promise<string> {
-  await mkdir(path, { mode: 0o700 }).catch((error: unknown) => Promise.reject(toOdbError(error)));
-  return path;
-}
-
-/** A folder in the object store, made on demand and removed at the end; after a crash the next run or `git prune` does. */
-function privateFolder(objectsDir: string): AsyncDisposable & { path(): Promise<string> } {
-  let made: Promise<string> | undefined;
-  return {
-    path() {
-      made ??= makeFolder(temporaryFolder(objectsDir));
-      return made;
-    },
-    async [Symbol.asyncDispose]() {
-      if (made !== undefined) await rm(await made, { recursive: true, force: true });
-    },
-  };
 }

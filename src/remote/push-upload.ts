@@ -2,8 +2,8 @@
 
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { chmod, mkdtemp, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
 import type { Source } from "../object/content.js";
@@ -15,6 +15,7 @@ import type { Repository } from "../repo/git.js";
 import type { BucketSettings } from "../store/settings.js";
 import { putContent } from "../store/stage.js";
 import type { ObjectStore } from "../store/store.js";
+import { privateFolder } from "./private-folder.js";
 import type { NewObjects } from "./push-objects.js";
 import { objectKey, openObjects, packKey } from "./repository.js";
 
@@ -91,22 +92,27 @@ async function putLocal(
 /** `git pack-objects` makes it in a folder that `git prune` clears away after a crash. */
 async function uploadPack(upload: Upload, lines: readonly string[], promisor: boolean): Promise<void> {
   const { bucket, repo, signal } = upload;
-  const folder = await mkdtemp(join(repo.objectsDir, "tmp_objdir-odb-"));
-  try {
-    const pack = (all: readonly string[]) =>
-      packObjects(repo, all, join(folder, "pack"), upload.progress, signal);
-    let name = await pack(lines);
-    // The same objects have had the same name: one more object makes another.
-    if (isBeingRemoved(upload.doomed, name)) name = await pack([...lines, await writeNonce(repo)]);
-    await bucket.write(packKey(name, "pack"), await fileSource(join(folder, `${name}.pack`)), call(signal));
-    const parts = promisor ? (["promisor", "idx"] as const) : (["idx"] as const);
-    for (const part of parts) {
-      const source = part === "idx" ? await fileSource(join(folder, `${name}.idx`)) : empty;
-      await bucket.write(packKey(name, part), source, call(signal));
-    }
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  await using folder = privateFolder(repo.objectsDir);
+  const path = await folder.path();
+  const pack = (all: readonly string[]) =>
+    packObjects(repo, all, join(path, "pack"), upload.progress, signal);
+  let name = await pack(lines);
+  // The same objects have had the same name: one more object makes another.
+  if (isBeingRemoved(upload.doomed, name)) name = await pack([...lines, await writeNonce(repo)]);
+  await uploadFiles(bucket, join(path, name), promisor, call(signal));
+}
+
+/** Brings a finished pack into the bucket, the index last. @param base path of the files without extension */
+export async function uploadFiles(
+  bucket: Bucket,
+  base: string,
+  promisor: boolean,
+  options: CallOptions,
+): Promise<void> {
+  const name = basename(base);
+  await bucket.write(packKey(name, "pack"), await fileSource(`${base}.pack`), options);
+  if (promisor) await bucket.write(packKey(name, "promisor"), empty, options);
+  await bucket.write(packKey(name, "idx"), await fileSource(`${base}.idx`), options);
 }
 
 /** Whether any part of a pack of this name is listed. */
@@ -172,7 +178,7 @@ function gone(oid: string): OdbError {
 }
 
 /** A finished file of ours: a file bucket may take it as it is. */
-export async function fileSource(path: string): Promise<Source> {
+async function fileSource(path: string): Promise<Source> {
   const { size } = await stat(path);
   // git makes packs read-only; the bucket brings its files to disk itself.
   await chmod(path, 0o666 & ~process.umask());

@@ -1,6 +1,5 @@
 /** Finds what the refs of a serverless repository need, in a repository of our own, and makes one pack of it. */
 
-import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import type { Bucket, CallOptions, Entry } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
@@ -10,7 +9,8 @@ import type { Repository } from "../repo/git.js";
 import { openScratchRepository } from "../repo/scratch.js";
 import type { BucketSettings } from "../store/settings.js";
 import { fetchPacks } from "./fetch-packs.js";
-import { fileSource, isBeingRemoved, packObjects } from "./push-upload.js";
+import { privateFolder } from "./private-folder.js";
+import { isBeingRemoved, packObjects, uploadFiles } from "./push-upload.js";
 import { readRange } from "./read-ranges.js";
 import type { RefTable } from "./refs-object.js";
 import { type BucketPack, listPacks, objectKey, packKey } from "./repository.js";
@@ -146,13 +146,11 @@ async function uploadRepacked(
   lines: readonly string[],
   packs: readonly BucketPack[],
 ): Promise<string | undefined> {
-  const folder = await mkdtemp(join(repo.objectsDir, "tmp_objdir-odb-"));
-  const name = await packObjects(repo, lines, join(folder, "pack"), false, call.signal);
+  await using folder = privateFolder(repo.objectsDir);
+  const path = await folder.path();
+  const name = await packObjects(repo, lines, join(path, "pack"), false, call.signal);
   if (isBeingRemoved(doomed, name)) return undefined;
-  await bucket.write(packKey(name, "pack"), await fileSource(join(folder, `${name}.pack`)), call);
-  if (packs.some(({ promisor }) => promisor)) {
-    await bucket.write(packKey(name, "promisor"), { size: 0, open: async function* () {} }, call);
-  }
-  await bucket.write(packKey(name, "idx"), await fileSource(join(folder, `${name}.idx`)), call);
+  const promisor = packs.some((pack) => pack.promisor);
+  await uploadFiles(bucket, join(path, name), promisor, call);
   return name;
 }
