@@ -1,6 +1,7 @@
 /** Brings the packed objects of a repository in a bucket: what is not here yet, as one pack that git indexes. */
 
 import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
@@ -125,7 +126,14 @@ async function fetchChosen(
     const rest = await openPacks(place, byAge.slice(opened.length));
     locks.push(...(await fetchMissing(fetch, place, rest, promisor)).locks);
   }
-  return { locks, selfContained: first.selfContained && locks.length === 1 };
+  const selfContained = first.selfContained && locks.length === 1;
+  return { locks: await keepFirst(locks), selfContained };
+}
+
+/** git removes one such file only. What is new needs none: no `git gc` prunes it within two weeks. */
+async function keepFirst(locks: readonly string[]): Promise<readonly string[]> {
+  for (const path of locks.slice(1)) await rm(path, { force: true });
+  return locks.slice(0, 1);
 }
 
 function holds({ source }: OpenPack, oids: ReadonlySet<ObjectId>): boolean {

@@ -60,7 +60,7 @@ function expectWhole(bucket: string, commits: string): void {
   expect(clone.git("rev-list", "--objects", "--all")).toBe(commits);
 }
 
-test("a collection can be killed at any moment, and the next one finishes", () => {
+test("a collection can be killed at any moment, and the next one finishes", { timeout: 300_000 }, () => {
   const { bucket, ann } = dueBucket();
   const objects = ann.git("rev-list", "--objects", "main");
   const run = (copy: string, at: number, log = "") => {

@@ -13,7 +13,8 @@ import { collectStore } from "../../src/remote/store-gc.js";
 import { openRepository } from "../../src/repo/git.js";
 import { cliEnv } from "../support/cli.js";
 import { git } from "../support/git.js";
-import { explore, exploreStops, type Scene, type Step } from "../support/interleave.js";
+import { explore, exploreStops } from "../support/interleave.js";
+import type { Scene, Step } from "../support/interleave-stage.js";
 import { clonePerson, newPerson, type Person } from "../support/serverless.js";
 import { tempDir } from "../support/temp.js";
 
@@ -183,7 +184,7 @@ function pushing(who: Person, ...refs: string[]) {
 const collecting = (bucket: Bucket) => collectStore(bucket, { dryRun: false });
 
 /** A run of all orders is long. */
-const TIMEOUT_MS = process.env.ORDERS === "all" ? 3_600_000 : 60_000;
+const TIMEOUT_MS = process.env.ORDERS === "all" ? 3_600_000 : 300_000;
 
 beforeAll(() => {
   // For what git fetches while it pushes.
