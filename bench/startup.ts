@@ -1,11 +1,11 @@
 /** What a helper costs from the start of its process: a `have` of 1,000 objects, a first get from S3. `npm run build` first. */
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startS3 } from "../test/support/s3/index.js";
-import { interleave, keep, table, verdicts } from "./support.js";
+import { cpuCounter, interleave, keep, table, verdicts } from "./support.js";
 import { benchOdb, putBlobs } from "./support-odb.js";
 
 const store = mkdtempSync(join(tmpdir(), "git-odb-bench-store-"));
@@ -28,16 +28,7 @@ try {
   const have = () => run([file.helper, "--name", "magic", "have"]);
   if (have().split("\n").length !== 1001) throw new Error("have does not name its 1,000 objects");
   const get = [s3.helper, "--name", "magic", "get_git_obj", oid];
-  const cpu = new Map<string, number>();
-  const counted = (name: string, work: () => unknown) => ({
-    name,
-    run() {
-      const before = childrenCpu();
-      work();
-      cpu.set(name, (cpu.get(name) ?? 0) + childrenCpu() - before);
-      return undefined;
-    },
-  });
+  const { counted, cpu, lines } = cpuCounter();
   const rounds = Number(process.argv[2] ?? 7);
   const timings = await interleave(
     [
@@ -52,23 +43,12 @@ try {
     { variant: "script have, file, 1,000 objects", to: "node -e 0", atMost: 1.6 },
     { variant: "script get, S3", to: "node -e 0", atMost: 3.5 },
   ];
-  const base = cpu.get("node -e 0") ?? Number.NaN;
-  const used = [...cpu].map(
-    ([name, ms]) =>
-      `${name}: ${(ms / (rounds + 1)).toFixed(0)} ms of CPU time, ${(ms / base).toFixed(2)} times that of node -e 0`,
-  );
-  const text = [table(timings), "", ...verdicts(timings, targets), "", ...used].join("\n");
+  const text = [table(timings), "", ...verdicts(timings, targets), "", ...lines("node -e 0")].join("\n");
   keep("startup", text, { timings, cpu: Object.fromEntries(cpu) });
 } finally {
   await server.close();
   for (const odb of [file, s3]) odb.remove();
   rmSync(store, { recursive: true, force: true });
-}
-
-/** User and system time of the children that have ended, and theirs, in milliseconds (proc(5), ticks of 10 ms). */
-function childrenCpu(): number {
-  const fields = readFileSync("/proc/self/stat", "latin1").split(") ")[1]?.split(" ") ?? [];
-  return 10 * (Number(fields[13]) + Number(fields[14]));
 }
 
 async function filled(odb: typeof file, count: number): Promise<string[]> {

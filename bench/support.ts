@@ -1,6 +1,6 @@
 /** Measuring by interleaved rounds: every variant once a round, so that a busy machine slows all of them alike. */
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 
@@ -40,6 +40,39 @@ export async function interleave(
     }
   }
   return variants.map((variant) => timingOf(variant.name, times.get(variant) ?? []));
+}
+
+/** Counts the processor time of the processes that variants run: it tells more than the clock on a busy machine. */
+export function cpuCounter() {
+  const cpu = new Map<string, number>();
+  const runs = new Map<string, number>();
+  const mean = (name: string) => (cpu.get(name) ?? Number.NaN) / (runs.get(name) ?? 0);
+  return {
+    /** Milliseconds by variant, of all its runs. */
+    cpu,
+    counted(name: string, work: () => unknown): Variant {
+      const run = () => {
+        const before = childrenCpu();
+        const own = work();
+        cpu.set(name, (cpu.get(name) ?? 0) + childrenCpu() - before);
+        runs.set(name, (runs.get(name) ?? 0) + 1);
+        return typeof own === "number" ? own : undefined;
+      };
+      return { name, run };
+    },
+    /** One line a variant: the time of a run, and its ratio to that of `base`. */
+    lines: (base: string) =>
+      [...cpu.keys()].map(
+        (name) =>
+          `${name}: ${mean(name).toFixed(0)} ms of CPU time, ${(mean(name) / mean(base)).toFixed(2)} times that of ${base}`,
+      ),
+  };
+}
+
+/** User and system time of the children that have ended, and theirs, in milliseconds (proc(5), ticks of 10 ms). */
+function childrenCpu(): number {
+  const fields = readFileSync("/proc/self/stat", "latin1").split(") ")[1]?.split(" ") ?? [];
+  return 10 * (Number(fields[13]) + Number(fields[14]));
 }
 
 /** A table: milliseconds, and each variant's ratio to the first one, by minimum and by median. */
