@@ -5,7 +5,7 @@ import { OdbError } from "../errors.js";
 import { contentOf } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
-import { type CatFile, openCatFile } from "../repo/cat-file.js";
+import { type CatFile, infosOf, openCatFile } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
 import { listMetadataRefs, writeMetadataRefs } from "./refs.js";
 import type { Odb } from "./session.js";
@@ -25,8 +25,11 @@ export interface UploadReport {
   readonly missing: readonly ObjectId[];
 }
 
-/** Blobs on their way at the same time, if `odb.<name>.concurrency` does not say. */
-const CONCURRENCY = 16;
+/**
+ * Blobs on their way at the same time, if `odb.<name>.concurrency` does not say. With 20 ms to the store, a processor is
+ * busy with about so many.
+ */
+const CONCURRENCY = 48;
 
 /** Up to this many bytes a blob is read into memory, by the one git that all share. */
 const SMALL = 1024 * 1024;
@@ -50,7 +53,8 @@ export async function uploadBlobs(
   const stored: ObjectInfo[] = [];
   const sent: ObjectInfo[] = [];
   const missing: ObjectId[] = [];
-  await using local = openLocal(odb.repo);
+  const wanted = new Set(oids);
+  await using local = await openLocal(odb.repo, wanted);
   const take = async (oid: ObjectId) => {
     options.signal?.throwIfAborted();
     // What was confirmed once may have gone since.
@@ -62,7 +66,7 @@ export async function uploadBlobs(
     options.onStored?.(outcome.info, outcome.sent);
   };
   try {
-    await inWorkers(new Set(oids), odb.config.concurrency ?? CONCURRENCY, take);
+    await inWorkers(wanted, odb.config.concurrency ?? CONCURRENCY, take);
   } finally {
     await odb.flush();
     await completeRefs(odb, stored);
@@ -84,7 +88,7 @@ async function upload(
   oid: ObjectId,
   options: CallOptions,
 ): Promise<{ info: ObjectInfo; sent: boolean } | undefined> {
-  const info = await local.info(oid);
+  const info = local.infos.get(oid);
   if (info !== undefined) {
     await local.use(info, (content) => odb.put(info, content, options));
     return { info, sent: true };
@@ -96,16 +100,19 @@ async function upload(
 
 /** The repository's blobs, for many workers at once. */
 interface LocalBlobs extends AsyncDisposable {
-  info(oid: ObjectId): Promise<ObjectInfo | undefined>;
+  /** Of those that are here. */
+  readonly infos: ReadonlyMap<ObjectId, ObjectInfo>;
   use(info: ObjectInfo, take: (content: AsyncIterable<Uint8Array>) => Promise<void>): Promise<void>;
 }
 
-function openLocal(repo: Repository): LocalBlobs {
+async function openLocal(repo: Repository, oids: Iterable<ObjectId>): Promise<LocalBlobs> {
+  const infos = new Map<ObjectId, ObjectInfo>();
+  for await (const info of infosOf(repo, oids)) if (info !== undefined) infos.set(info.oid, info);
   const shared = openCatFile(repo);
   const one = turns(1);
   const few = turns(LARGE_AT_ONCE);
   return {
-    info: (oid) => one(() => shared.info(oid)),
+    infos,
     async use(info, take) {
       if (info.size > SMALL) {
         return few(async () => {
@@ -113,13 +120,16 @@ function openLocal(repo: Repository): LocalBlobs {
           await take(await contentIn(own, info));
         });
       }
-      const bytes = await one(async () => {
-        const chunks: Uint8Array[] = [];
+      const bytes = Buffer.allocUnsafe(info.size);
+      await one(async () => {
+        let at = 0;
         // A chunk is the reader's until the next one is asked for: kept ones are copied.
-        for await (const chunk of await contentIn(shared, info)) chunks.push(Buffer.from(chunk));
-        return chunks;
+        for await (const chunk of await contentIn(shared, info)) {
+          bytes.set(chunk, at);
+          at += chunk.length;
+        }
       });
-      await take(contentOf(...bytes));
+      await take(contentOf(bytes));
     },
     [Symbol.asyncDispose]: () => shared.close(),
   };

@@ -181,7 +181,7 @@ describe("metadata refs", () => {
       git(["checkout", "-q", "-b", `branch${n}`], { cwd: clone });
       for (let file = 0; file < 4; file++) writeBig(clone, `${n}-${file}.bin`, 500);
       // The same in all of them: they race for its ref.
-      for (let file = 0; file < 8; file++) writeFileSync(join(clone, `same${file}.bin`), `same ${file}`);
+      for (let file = 0; file < 20; file++) writeFileSync(join(clone, `same${file}.bin`), `same ${file}`);
       commit(clone, `clone ${n}`);
       expectOk(gitOdb(["install", "-q"], { cwd: clone }));
       return clone;
@@ -193,8 +193,34 @@ describe("metadata refs", () => {
       pushes.map(() => [0, expect.not.stringContaining("fatal")]),
     );
     expect(metadata(origin)).toEqual(stored(store));
-    expect(stored(store)).toHaveLength(20);
+    expect(stored(store)).toHaveLength(32);
     expect(tryGit(["fsck", "--full"], { cwd: origin }).status).toBe(0);
+  });
+
+  it("of many blobs go in one push, with no other refs, and leave nothing behind", () => {
+    const { repo, origin } = emptyFixture();
+    for (let file = 0; file < 30; file++) writeBig(repo, `${file}.bin`, 500);
+    commit(repo, "many");
+    const [first = "", second = ""] = ["0.bin", "1.bin"].map((name) => blob(repo, `HEAD:${name}`));
+    const word = (oid: string, size: number) =>
+      git(["hash-object", "-w", "--stdin"], { cwd: repo, input: `${oid} ${size} blob` });
+    // Of another push, and what one that was killed the day before yesterday and one that still runs have made.
+    git(["update-ref", `refs/odbs/big/${"1".repeat(40)}`, word("1".repeat(40), 1)], { cwd: repo });
+    const running = `refs/odbs-push/${Date.now()}-ab/${second}`;
+    git(["update-ref", `refs/odbs-push/${Date.now() - 2 * 86_400_000}-ab/x`, word(first, 9)], { cwd: repo });
+    git(["update-ref", running, word(second, 9)], { cwd: repo });
+    const other = git(["hash-object", "-w", "--stdin"], { cwd: origin, input: `${first} 500 blob` });
+    git(["update-ref", `refs/odbs/big/${first}`, other], { cwd: origin });
+    const { status, stderr } = gitOdb(["push"], { cwd: repo });
+    expect([status, stderr]).toEqual([
+      0,
+      expect.stringContaining(`warning: origin has other words in refs/odbs/big/${first}`),
+    ]);
+    expect(blob(origin, `refs/odbs/big/${first}`)).toBe(other);
+    expect(blob(origin, `refs/odbs/big/${second}`)).toBe(blob(repo, `refs/odbs/big/${second}`));
+    expect(metadata(origin)).toHaveLength(30);
+    const left = git(["for-each-ref", "--format=%(refname)", "refs/odbs-push"], { cwd: repo });
+    expect(left.trim()).toBe(running);
   });
 
   it("that the remote has in other words stay as they are there", () => {
