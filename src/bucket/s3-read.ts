@@ -78,7 +78,11 @@ export async function readKey(
     const length = answer.ContentLength ?? 0;
     const total = /\/(\d+)$/.exec(answer.ContentRange ?? "")?.[1];
     const ignored = Range !== undefined && total === undefined;
-    if (ignored) throw new OdbError("unsupported", `${what}: the service does not serve ranges`);
+    if (ignored) {
+      // Lets go of the connection.
+      for await (const _ of answer.content) break;
+      throw new OdbError("unsupported", `${what}: the service does not serve ranges`);
+    }
     const entry = entryOf(key, total === undefined ? length : Number(total), answer);
     return { entry, content: answer.content };
   } catch (error) {
