@@ -11,7 +11,7 @@ import { type BucketLocation, parseBucketUrl } from "./url.js";
 export type { BucketOptions, Credential, CredentialProvider, RetryOptions } from "./options.js";
 export { type BucketLocation, parseBucketUrl, type S3Location } from "./url.js";
 
-/** Requests at once to a server, each with a connection. Over 20 ms of latency so many to S3 keep a processor busy. */
+/** Requests at once to a server, each with a connection. The number for S3 is an estimate for 20 ms of latency. */
 const CONCURRENCY = { http: 16, s3: 48 };
 
 /**

@@ -1,4 +1,4 @@
-/** AWS Signature Version 4, in headers: the proof of a request that costs 20 µs. */
+/** AWS Signature Version 4, in headers. */
 
 import { createHmac, hash } from "node:crypto";
 

@@ -26,8 +26,8 @@ export interface UploadReport {
 }
 
 /**
- * Blobs on their way at the same time, if `odb.<name>.concurrency` does not say. With 20 ms to the store, a processor is
- * busy with about so many.
+ * Blobs on their way at the same time, if `odb.<name>.concurrency` does not say. An estimate for
+ * 20 ms to the store.
  */
 const CONCURRENCY = 48;
 
