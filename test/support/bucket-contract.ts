@@ -25,7 +25,7 @@ export function testBucket(
       it(name, async ({ expect }) => {
         for (const need of needs) expect([...abilities]).toContain(need);
         await run(subject);
-      }, 15_000);
+      }, 60_000);
     }
   });
 }
