@@ -364,7 +364,8 @@ describe("failures", () => {
       expect.stringMatching(/^fatal: [^\n]*no-such\.git[^\n]*\n$/),
     ]);
     expect(readdirSync(join(parent, "empty"))).toEqual([]);
-    expect(run(join(root, "no-such.git")).status).toBe(128);
+    expect(run(join(root, "no-such.git")).stderr).toMatch(/does not appear to be a git repository\n$/);
+    expect(run(full.server, "/proc/none/clone").stderr).toMatch(/^fatal: make \/proc\/none\/clone[^\n]*\n$/);
     expect(readdirSync(parent).sort()).toEqual(["empty", "full", "used"]);
   });
 

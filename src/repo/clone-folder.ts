@@ -1,9 +1,9 @@
 /** The folder a clone is made in: claimed, marked while the clone is unfinished, and gone on with when it was killed. */
 
-import { rmSync } from "node:fs";
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { existsSync, rmSync } from "node:fs";
+import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { OdbError, toOdbError } from "../errors.js";
 import { runGit } from "./process.js";
 
@@ -65,7 +65,7 @@ export async function claimFolder({ directory, words, onFailure }: CloneRequest)
         await rm(gitDir, forced);
         return settings;
       }
-      await mkdir(gitDir, { recursive: true }).catch((error: unknown) => {
+      await makeFolder(gitDir).catch((error: unknown) => {
         throw toOdbError(error, `make ${path}`);
       });
       if (!continued) {
@@ -101,6 +101,19 @@ function formatMark(settings: readonly string[]): string {
     return `\t${key} = "${escaped}"\n`;
   });
   return `[${MARK}]\n${lines.join("")}`;
+}
+
+/** As `mkdir -p`. Node's own tries for ever where a folder is there that takes none (/proc). */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && (await stat(path)).isDirectory()) return;
+    if (code !== "ENOENT" || existsSync(dirname(path))) throw error;
+    await makeFolder(dirname(path));
+    await mkdir(path);
+  }
 }
 
 /** A git that was told to end may still be writing its last file. */

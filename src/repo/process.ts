@@ -239,7 +239,10 @@ const codeOfMessage: readonly (readonly [RegExp, ErrorCode])[] = [
 function gitError(args: readonly string[], stderr: string, how: string): OdbError {
   const command = `git ${args.find((arg) => !arg.startsWith("-") && !arg.includes("=")) ?? args[0] ?? ""}`;
   const lines = stderr.split("\n").filter((line) => line.trim() !== "");
-  const told = lines.findLast((line) => /^(?:fatal|error): /.test(line)) ?? lines.at(-1);
+  const last = lines.findLastIndex((line) => /^(?:fatal|error): /.test(line));
+  // Why it could not be read, git or ssh has said before.
+  const isVague = /Could not read from remote repository/.test(lines[last] ?? "") && last > 0;
+  const told = lines.at(isVague ? last - 1 : last);
   const code = codeOfMessage.find(([pattern]) => pattern.test(stderr))?.[1] ?? "config";
   return new OdbError(code, `${command}: ${told?.replace(/^(?:fatal|error): /, "") ?? how}`);
 }
