@@ -8,10 +8,11 @@ export default defineConfig({
     // Most tests wait for processes of their own: by default a machine of two cores would run one file at a time.
     maxWorkers: Math.max(2, availableParallelism()),
     globalSetup: "test/support/run-folder.ts",
-    testTimeout: 60_000,
+    // A test that hangs fails; one on a busy machine of two cores must not.
+    testTimeout: 180_000,
     // A busy CI machine may be slower than any patience; a test that needed its second try is named in the report.
     retry: process.env.CI ? 1 : 0,
-    hookTimeout: 60_000,
+    hookTimeout: 180_000,
     // A git of the user's must not leak into a test, nor a helper find another ODB.
     env: {
       GIT_CONFIG_NOSYSTEM: "1",
