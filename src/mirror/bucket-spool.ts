@@ -4,6 +4,7 @@ import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
 import { type Content, collect } from "../object/content.js";
 import type { Spooled } from "../object/spool.js";
+import { blockwise } from "./blocks.js";
 
 /** Copies of a delta lie close together, mostly: blocks of this size, so many of them kept. */
 const BLOCK = 1024 * 1024;
@@ -23,28 +24,16 @@ export async function spoolInBucket(
       throw new OdbError("unavailable", `${bucket.name}/${key} was removed while it was used`);
     yield* body.content;
   };
-  const cache = new Map<number, Promise<Buffer>>();
-  const block = (number: number) => {
-    const start = number * BLOCK;
-    const found = cache.get(number) ?? collect(open({ start, end: Math.min(size, start + BLOCK) }), BLOCK);
-    cache.delete(number);
-    cache.set(number, found);
-    for (const oldest of cache.keys()) if (cache.size > BLOCKS) cache.delete(oldest);
-    return found;
-  };
+  const read = blockwise(
+    async (start, end) => await collect(open({ start, end }), BLOCK),
+    size,
+    BLOCK,
+    BLOCKS,
+  );
   return {
     size,
     open,
-    async read(start, end) {
-      const pieces: Buffer[] = [];
-      for (let at = start; at < end; ) {
-        const number = Math.floor(at / BLOCK);
-        const piece = (await block(number)).subarray(at - number * BLOCK, end - number * BLOCK);
-        pieces.push(piece);
-        at += piece.length;
-      }
-      return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces);
-    },
+    read,
     [Symbol.asyncDispose]: () => bucket.remove([key], options),
   };
 }

@@ -44,7 +44,8 @@ export async function copyObjects(run: ClaimingRun): Promise<Copied> {
     return nothing;
   }
   const known = had.size === 0 ? undefined : knownObjects(bucket, target.packs, layout, call);
-  const pack = received(run, source.fetch(wants, had));
+  const thin = run.options.stream === true && known !== undefined;
+  const pack = received(run, source.fetch(wants, had, thin));
   const { directory, signal } = run.options;
   const demand = { hash: source.hash, wants, known, what: source.name, directory, signal };
   if (run.options.stream) return await putStreamed(run, pack, demand);

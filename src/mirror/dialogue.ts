@@ -9,7 +9,7 @@ export interface Dialogue {
   readonly hash: HashAlgorithm;
   readonly table: RefTable;
   /** The packets that ask for a pack. */
-  request(wants: Iterable<ObjectId>, haves: Iterable<ObjectId>): Iterable<Buffer>;
+  request(wants: Iterable<ObjectId>, haves: Iterable<ObjectId>, thin: boolean): Iterable<Buffer>;
   /** Reads the answer as far as the pack. */
   answer(): Promise<void>;
 }

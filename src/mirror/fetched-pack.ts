@@ -5,13 +5,13 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { OdbError } from "../errors.js";
 import type { Source as Bytes, Content } from "../object/content.js";
-import { isObjectId, type ObjectId } from "../object/id.js";
+import { hexLength, isObjectId, type ObjectId } from "../object/id.js";
 import { type PackIndex, parseIndex } from "../pack/idx.js";
 import { infosOf, smallObjects } from "../repo/cat-file.js";
 import { type ArrivedPack, PassingPack } from "./arriving-pack.js";
 import type { KnownObjects } from "./known.js";
 import { type LfsObject, POINTER_LEAST, POINTER_LIMIT, parsePointer } from "./lfs-pointer.js";
-import { type LinkingType, linksOf, OpenLinks } from "./links.js";
+import { checkLinks, type LinkingType, OpenLinks, visitLinks } from "./links.js";
 import { type ScratchRepository, scratchRepository } from "./scratch.js";
 
 /** A pack and its index as files, until it is disposed of. */
@@ -160,7 +160,7 @@ async function checkWhole(repo: ScratchRepository, index: PackIndex, demand: Pac
   const links = new OpenLinks();
   for (const oid of demand.wants) if (!inside.has(oid)) links.add(oid, "a ref");
   await gatherLinks(repo, inside, links, demand);
-  await links.check((oid) => inside.has(oid), demand.known, demand.what);
+  await checkLinks(links.sorted(), demand.known, demand.what);
 }
 
 /** git has checked the links of a pack that is to be whole by itself: what is left are the refs. */
@@ -184,9 +184,11 @@ async function gatherLinks(
   for await (const object of smallObjects(repo, linking, TREE_LIMIT)) {
     if (object === undefined) throw new OdbError("unsupported", "a tree or commit of more than 256 MiB");
     const { oid, type } = object.info;
-    for (const link of linksOf(type as LinkingType, object.content, hash, oid)) {
-      if (!inside.has(link)) links.add(link, `${type} ${oid}`);
-    }
+    const visit = (bytes: Buffer, at: number) => {
+      const link = bytes.toString("hex", at, at + hexLength[hash] / 2) as ObjectId;
+      if (!inside.has(link)) links.add(link, `object ${oid}`);
+    };
+    visitLinks(type as LinkingType, object.content, hash, visit, () => oid);
   }
 }
 

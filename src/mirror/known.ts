@@ -6,6 +6,7 @@ import { collect } from "../object/content.js";
 import { algorithmOf, type HashAlgorithm, type ObjectId } from "../object/id.js";
 import { openIndex, type PackIndex } from "../pack/idx.js";
 import { looseKey } from "../store/loose-layout.js";
+import { blockwise } from "./blocks.js";
 import type { MirrorLayout } from "./record.js";
 
 /** Where an object lies in the packs of a mirror. */
@@ -71,36 +72,16 @@ async function openPack(
     );
   }
   const hash = algorithmOf(name.slice("pack-".length) as ObjectId);
-  const read = blocks(async (start, end) => {
+  const range = async (start: number, end: number) => {
     const body = await bucket.read(indexKey, { ...options, range: { start, end } });
     return body === undefined ? Buffer.alloc(0) : await collect(body.content, end - start);
-  }, idx.size);
+  };
+  const [block, kept] = idx.size <= WHOLE ? [Math.max(idx.size, 1), 1] : [BLOCK, BLOCKS];
+  const read = blockwise(range, idx.size, block, kept);
   return {
     key,
     size: pack.size,
     hash,
     index: await openIndex(read, idx.size, hash, `${bucket.name}/${indexKey}`),
-  };
-}
-
-type Read = (start: number, end: number) => Promise<Buffer>;
-
-/** Reads through a cache of blocks; a small file is one block. */
-function blocks(read: Read, size: number): Read {
-  const block = size <= WHOLE ? Math.max(size, 1) : BLOCK;
-  const cache = new Map<number, Promise<Buffer>>();
-  const get = (number: number) => {
-    const found = cache.get(number) ?? read(number * block, Math.min(size, (number + 1) * block));
-    cache.delete(number);
-    cache.set(number, found);
-    for (const oldest of cache.keys()) if (cache.size > BLOCKS) cache.delete(oldest);
-    return found;
-  };
-  return async (start, end) => {
-    const [first, last] = [Math.floor(start / block), Math.floor((Math.max(end, start + 1) - 1) / block)];
-    if (first === last) return (await get(first)).subarray(start - first * block, end - first * block);
-    const pieces: Buffer[] = [];
-    for (let number = first; number <= last; number++) pieces.push(await get(number));
-    return Buffer.concat(pieces).subarray(start - first * block, end - first * block);
   };
 }

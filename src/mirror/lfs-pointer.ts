@@ -18,7 +18,7 @@ const versionLine = /^version https:\/\/(?:git-lfs\.github\.com|hawser\.github\.
 
 /** @returns undefined when the blob is no pointer */
 export function parsePointer(blob: Buffer): LfsObject | undefined {
-  if (blob.length >= POINTER_LIMIT) return undefined;
+  if (blob.length >= POINTER_LIMIT || blob.length < POINTER_LEAST || blob[0] !== 0x76) return undefined;
   const text = blob.toString("latin1");
   if (!versionLine.test(text)) return undefined;
   const oid = /^oid sha256:([0-9a-f]{64})$/m.exec(text)?.[1];

@@ -1,44 +1,86 @@
 /** Whether a set of new objects is whole: what they refer to is among them, or in the mirror already. */
 
 import { OdbError } from "../errors.js";
-import { type HashAlgorithm, hexLength, isObjectId, type ObjectId } from "../object/id.js";
+import { type HashAlgorithm, hexLength, type ObjectId } from "../object/id.js";
 import type { ObjectType } from "../object/info.js";
 import type { KnownObjects } from "./known.js";
 
 /** A type of which objects can refer to others. */
 export type LinkingType = Exclude<ObjectType, "blob">;
 
-/** The ids that an object refers to; those of submodules' commits are left out. @throws OdbError integrity */
-export function* linksOf(
+/** Is shown where the bytes of an id begin; they are valid until it returns. */
+export type LinkVisitor = (bytes: Buffer, at: number) => void;
+
+/**
+ * Shows all ids that an object refers to; those of submodules' commits are left out.
+ *
+ * @param nameOf gives the object's id for an error
+ * @throws OdbError integrity, when it is malformed
+ */
+export function visitLinks(
   type: LinkingType,
   content: Buffer,
   hash: HashAlgorithm,
-  oid: string,
-): Iterable<ObjectId> {
-  if (type === "tree") yield* treeLinks(content, hexLength[hash] / 2, oid);
-  else yield* headerLinks(content, type === "commit" ? /^(?:tree|parent) (.*)$/ : /^object (.*)$/, oid);
+  visit: LinkVisitor,
+  nameOf: () => string,
+): void {
+  const isWell =
+    type === "tree"
+      ? visitTree(content, hexLength[hash] / 2, visit)
+      : visitHeader(type, content, hash, visit);
+  if (!isWell) throw new OdbError("integrity", `object ${nameOf()} is no well-formed ${type}`);
 }
 
-function* treeLinks(content: Buffer, width: number, oid: string): Iterable<ObjectId> {
+/** An entry: mode, space, name, NUL, id (gitformat-pack(5) has the rest). */
+function visitTree(content: Buffer, width: number, visit: LinkVisitor): boolean {
   for (let at = 0; at < content.length; ) {
     const end = content.indexOf(0, at);
-    if (end < 0 || end + 1 + width > content.length) throw malformed("tree", oid);
-    // Mode 160000 is a submodule: its commit is another repository's.
-    const isCommit = content.toString("latin1", at, at + 7) === "160000 ";
+    if (end < 0 || end + 1 + width > content.length) return false;
+    if (!isSubmodule(content, at)) visit(content, end + 1);
     at = end + 1 + width;
-    if (!isCommit) yield content.toString("hex", end + 1, at) as ObjectId;
   }
+  return true;
 }
 
-function* headerLinks(content: Buffer, pattern: RegExp, oid: string): Iterable<ObjectId> {
-  const end = content.indexOf("\n\n");
-  const lines = content.toString("latin1", 0, end < 0 ? content.length : end).split("\n");
-  for (const line of lines) {
-    const link = pattern.exec(line)?.[1];
-    if (link === undefined) continue;
-    if (!isObjectId(link)) throw malformed("commit or tag", oid);
-    yield link;
+/** Mode 160000 is a submodule: its commit is another repository's. */
+function isSubmodule(tree: Buffer, at: number): boolean {
+  return tree[at] === 0x31 && tree[at + 1] === 0x36 && tree.toString("latin1", at, at + 7) === "160000 ";
+}
+
+/** A commit begins with its tree and its parents, a tag with its object. */
+function visitHeader(
+  type: "commit" | "tag",
+  content: Buffer,
+  hash: HashAlgorithm,
+  visit: LinkVisitor,
+): boolean {
+  const first = type === "commit" ? "tree " : "object ";
+  let at = visitLine(content, 0, first, hash, visit);
+  if (at === undefined) return false;
+  while (type === "commit" && content.toString("latin1", at, at + PARENT.length) === PARENT) {
+    at = visitLine(content, at, PARENT, hash, visit);
+    if (at === undefined) return false;
   }
+  return true;
+}
+
+const PARENT = "parent ";
+
+/** @returns where the next line begins, or undefined when it is no such line */
+function visitLine(
+  content: Buffer,
+  at: number,
+  word: string,
+  hash: HashAlgorithm,
+  visit: LinkVisitor,
+): number | undefined {
+  const start = at + word.length;
+  const end = start + hexLength[hash];
+  if (content.toString("latin1", at, start) !== word || content[end] !== 0x0a) return undefined;
+  const bytes = Buffer.from(content.toString("latin1", start, end), "hex");
+  if (bytes.length !== hexLength[hash] / 2) return undefined;
+  visit(bytes, 0);
+  return end + 1;
 }
 
 /** Links that lead out of a pack, gathered to be looked up once each. */
@@ -50,29 +92,32 @@ export class OpenLinks {
     if (!this.#outside.has(oid)) this.#outside.set(oid, from);
   }
 
-  /**
-   * Looks up all that is not in `inside`, a few at a time.
-   *
-   * @throws OdbError integrity, naming the first that is nowhere
-   */
-  async check(inside: (oid: ObjectId) => boolean, known: KnownObjects, what: string): Promise<void> {
-    const queue = [...this.#outside.keys()]
-      .filter((oid) => !inside(oid))
-      .sort()
-      .values();
-    const worker = async () => {
-      for (const oid of queue) {
-        if (await known.has(oid)) continue;
-        const from = this.#outside.get(oid);
-        throw new OdbError("integrity", `${what}: object ${oid} is missing, which ${from} refers to`);
-      }
-    };
-    await Promise.all(Array.from({ length: WIDTH }, worker));
+  /** What was added, in order of the ids: so they lie in an index. */
+  *sorted(): Iterable<{ oid: ObjectId; from: string }> {
+    for (const oid of [...this.#outside.keys()].sort()) yield { oid, from: this.#outside.get(oid) ?? "" };
   }
 }
 
-const WIDTH = 16;
-
-function malformed(type: string, oid: string): OdbError {
-  return new OdbError("integrity", `object ${oid} is no well-formed ${type}`);
+/**
+ * Looks all of them up, a few at a time.
+ *
+ * @param links best in order of the ids
+ * @throws OdbError integrity, naming the first that is nowhere
+ */
+export async function checkLinks(
+  links: Iterable<{ readonly oid: ObjectId; readonly from: string }>,
+  known: KnownObjects | undefined,
+  what: string,
+): Promise<void> {
+  const queue = links[Symbol.iterator]();
+  const worker = async () => {
+    for (let step = queue.next(); !step.done; step = queue.next()) {
+      const { oid, from } = step.value;
+      if (await known?.has(oid)) continue;
+      throw new OdbError("integrity", `${what}: object ${oid} is missing, which ${from} refers to`);
+    }
+  };
+  await Promise.all(Array.from({ length: WIDTH }, worker));
 }
+
+const WIDTH = 16;

@@ -35,7 +35,7 @@ export async function advertisement(packets: PacketReader, first: string, name: 
   return {
     hash,
     table: { refs: sortedRefs(refs), ...(head && { head }) },
-    request: (wants, haves) => requestOfVersion0(hash, capabilities, wants, haves),
+    request: (wants, haves, thin) => requestOfVersion0(hash, capabilities, wants, haves, thin),
     answer: () => acknowledged(packets, name),
   };
 }
@@ -54,9 +54,11 @@ function* requestOfVersion0(
   offered: readonly string[],
   wants: Iterable<ObjectId>,
   haves: Iterable<ObjectId>,
+  mayBeThin: boolean,
 ): Iterable<Buffer> {
   const format = offered.some((each) => each.startsWith("object-format=")) ? [`object-format=${hash}`] : [];
-  let features = ` ${["side-band-64k", "ofs-delta", "no-progress", ...format].join(" ")}`;
+  const thin = mayBeThin && offered.includes("thin-pack") ? ["thin-pack"] : [];
+  let features = ` ${["side-band-64k", "ofs-delta", "no-progress", ...thin, ...format].join(" ")}`;
   for (const oid of wants) {
     yield linePacket(`want ${oid}${features}`);
     features = "";

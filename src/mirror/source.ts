@@ -25,11 +25,13 @@ export interface Source extends Disposable {
   readonly hash: HashAlgorithm;
   readonly table: RefTable;
   /**
-   * A pack of all that `wants` need and `haves` do not reach. Its deltas have their bases in it: it is not thin.
+   * A pack of all that `wants` need and `haves` do not reach.
    *
+   * @param thin whether bases of its deltas may be among what the `haves` reach, and not in it
+
    * @throws OdbError unavailable, from the content, when the source dies; unsupported, when it is shallow
    */
-  fetch(wants: Iterable<ObjectId>, haves: Iterable<ObjectId>): Content;
+  fetch(wants: Iterable<ObjectId>, haves: Iterable<ObjectId>, thin: boolean): Content;
 }
 
 /**
@@ -48,9 +50,9 @@ export async function openSource(url: string, options: { signal?: AbortSignal } 
       url,
       hash: dialogue.hash,
       table: dialogue.table,
-      async *fetch(wants, haves) {
+      async *fetch(wants, haves, thin) {
         try {
-          await sendPackets(connection.input, dialogue.request(wants, haves));
+          await sendPackets(connection.input, dialogue.request(wants, haves, thin));
           await dialogue.answer();
           yield* packContent(packets, name);
         } catch (error) {
@@ -75,7 +77,7 @@ async function begin(packets: PacketReader, connection: UploadPack, name: string
   return {
     hash: hash.format,
     table: asked,
-    request: (wants, haves) => requestOfVersion2(hash.format, wants, haves),
+    request: (wants, haves, thin) => requestOfVersion2(hash.format, wants, haves, thin),
     answer: () => untilPack(packets, name),
   };
 }
@@ -131,11 +133,12 @@ function* requestOfVersion2(
   format: HashAlgorithm,
   wants: Iterable<ObjectId>,
   haves: Iterable<ObjectId>,
+  thin: boolean,
 ): Iterable<Buffer> {
   yield linePacket("command=fetch");
   yield linePacket(`object-format=${format}`);
   yield delimiterPacket;
-  for (const line of ["ofs-delta", "no-progress"]) yield linePacket(line);
+  for (const line of ["ofs-delta", "no-progress", ...(thin ? ["thin-pack"] : [])]) yield linePacket(line);
   for (const oid of wants) yield linePacket(`want ${oid}`);
   for (const oid of haves) yield linePacket(`have ${oid}`);
   yield linePacket("done");

@@ -4,21 +4,25 @@ import { randomUUID } from "node:crypto";
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
 import type { Content } from "../object/content.js";
-import type { ObjectId } from "../object/id.js";
-import { formatIndex } from "../pack/idx-write.js";
-import { resolveIndex } from "../pack/index-builder.js";
+import { BaseMemory } from "../pack/base-memory.js";
+import { completePack } from "../pack/complete.js";
+import { type ObjectTable, referrers } from "../pack/object-table.js";
+import { resolveDeferred } from "../pack/resolve-deferred.js";
 import { type ObjectObserver, type ScannedPack, scanPack } from "../pack/scan.js";
+import type { PackInput } from "../pack/write.js";
+import { type MirrorObjects, mirrorObjects, packAccess } from "./bucket-pack.js";
 import { spoolInBucket } from "./bucket-spool.js";
 import { temporaryPrefix } from "./cleanup.js";
 import type { PackDemand } from "./fetched-pack.js";
 import { keptAlive } from "./keep-alive.js";
 import { type LfsObject, parsePointer } from "./lfs-pointer.js";
-import { linksOf, OpenLinks } from "./links.js";
+import { checkLinks, visitLinks } from "./links.js";
 
 /** A pack that lies, complete and checked, under a temporary key. */
 export interface StreamedPack extends AsyncDisposable {
   /** `pack-<checksum>` */
   readonly name: string;
+  /** Objects that came from the source, without the bases that were added. */
   readonly count: number;
   readonly size: number;
   /** The pack's temporary key: to be copied to its own. Disposal removes it. */
@@ -28,12 +32,13 @@ export interface StreamedPack extends AsyncDisposable {
   readonly pointers: readonly LfsObject[];
 }
 
-/** Memory for the bases of deltas, in bytes; half of what is bounded, the other half being parts on their way. */
-const BASES = 64 * 1024 * 1024;
+/** Memory for bases of deltas, in bytes. */
+const BASES = 24 * 1024 * 1024;
 
 /**
- * Sends a pack to `tmp/<id>`, hashing every object on the way; then resolves its deltas, read by ranges where they
- * were too many to be kept. What it holds is bounded but for some 300 bytes an object.
+ * Sends a pack to `tmp/<id>`, hashing every object on the way; then resolves what is left of its deltas, read by ranges,
+ * their bases too where the mirror has them; to such a pack its missing bases are added. What it holds is bounded but for
+ * some 60 bytes an object.
  *
  * @throws OdbError unsupported, when the bucket cannot take a stream; integrity, as `fetchPack`
  */
@@ -43,48 +48,45 @@ export async function streamPack(
   demand: PackDemand,
   call: CallOptions,
 ): Promise<StreamedPack> {
+  const { hash, known, what, wants } = demand;
   const id = `${temporaryPrefix}${randomUUID()}`;
-  const key = `${id}/pack`;
-  const links = new OpenLinks();
+  const [key, wholeKey] = [`${id}/pack`, `${id}/whole`];
   const pointers = new Map<string, LfsObject>();
-  const onObject: ObjectObserver = (type, oid, bytes) => {
-    const pointer = type === "blob" ? parsePointer(bytes) : undefined;
-    if (pointer !== undefined) pointers.set(pointer.oid, pointer);
-    if (type === "blob") return;
-    for (const link of linksOf(type, bytes, demand.hash, oid)) links.add(link, `${type} ${oid}`);
-  };
-  const remove = () => bucket.remove([key], call);
+  const onObject = observer(demand, pointers);
+  const remove = () => bucket.remove([key, wholeKey], call);
   try {
     const { scanned, size } = await sendAndScan(content, bucket, key, demand, call, onObject);
-    let bases = 0;
-    const { entries } = await resolveIndex(
-      scanned,
-      {
-        name: demand.what,
-        hash: demand.hash,
-        size,
-        read: (start, end) => readRange(bucket, key, start, end, call),
-      },
-      {
-        memory: BASES,
-        onObject,
-        setAside: (base) => spoolInBucket(bucket, `${id}/base-${bases++}`, base, call),
-      },
+    const { table, checksum } = scanned;
+    let asides = 0;
+    const memory = new BaseMemory(BASES, (base) =>
+      spoolInBucket(bucket, `${id}/base-${asides++}`, base, call),
     );
-    const inside = new Set(entries.map(({ oid }) => oid));
-    for (const oid of demand.wants) links.add(oid, "a ref");
-    await links.check((oid) => inside.has(oid), demand.known ?? nothing, demand.what);
-    const index = formatIndex(unique(entries), scanned.checksum, demand.hash);
-    const name = `pack-${scanned.checksum}`;
-    return {
-      name,
-      count: entries.length,
-      size,
-      key,
-      index,
-      pointers: [...pointers.values()],
-      [Symbol.asyncDispose]: remove,
-    };
+    const external = known && mirrorObjects(bucket, known, memory, call);
+    const access = packAccess(bucket, key, { size, hash, name: what }, call);
+    const bases = await resolveDeferred(scanned, external ? { ...access, external } : access, {
+      memory,
+      onObject,
+    });
+    for (const oid of wants) table.refer(Buffer.from(oid, "hex"), 0, referrers.ref);
+    await checkLinks(table.missing(), known, what);
+    const rest = { pointers: [...pointers.values()], [Symbol.asyncDispose]: remove };
+    if (external === undefined || bases.length === 0) {
+      return {
+        ...rest,
+        name: `pack-${checksum}`,
+        count: scanned.count,
+        size,
+        key,
+        index: table.toIndex(checksum),
+      };
+    }
+    const thin = { name: what, count: scanned.count, size, checksum, content: await access.read(0, size) };
+    const whole = completePack(thin, bases.length, basesOf(bases, table, external), hash);
+    const wholeSize = (await bucket.writeStream?.(wholeKey, whole.content, call)) ?? 0;
+    for (const { oid, offset, crc32 } of whole.entries) table.place(Buffer.from(oid, "hex"), offset, crc32);
+    const name = `pack-${whole.checksum()}`;
+    const index = table.toIndex(whole.checksum());
+    return { ...rest, name, count: scanned.count, size: wholeSize, key: wholeKey, index };
   } catch (error) {
     // The failure is what counts; what cannot be removed now goes a grace period later.
     await remove().catch(() => {});
@@ -92,11 +94,29 @@ export async function streamPack(
   }
 }
 
-const nothing = { has: async () => false, find: async () => undefined };
+async function* basesOf(
+  numbers: readonly number[],
+  table: ObjectTable,
+  objects: MirrorObjects,
+): AsyncIterable<PackInput> {
+  for (const number of numbers) {
+    const oid = table.oidOf(number);
+    const base = await objects(oid);
+    if (base === undefined) throw new OdbError("bug", `object ${oid} has left the mirror`);
+    yield { info: { oid, type: base.type, size: base.size }, content: base.content };
+  }
+}
 
-/** An object may stand twice in a pack, but once in its index. */
-function unique<T extends { oid: ObjectId }>(entries: readonly T[]): T[] {
-  return [...new Map(entries.map((entry) => [entry.oid, entry])).values()];
+/** Gathers the pointers of git-lfs, and what objects refer to. */
+function observer({ hash }: PackDemand, pointers: Map<string, LfsObject>): ObjectObserver {
+  return (type, number, content, table) => {
+    if (type !== "blob") {
+      const visit = (bytes: Buffer, at: number) => void table.refer(bytes, at, number);
+      return visitLinks(type, content, hash, visit, () => table.oidOf(number));
+    }
+    const pointer = parsePointer(content);
+    if (pointer !== undefined) pointers.set(pointer.oid, pointer);
+  };
 }
 
 /** One pass over the content by two readers: the bucket's upload, and the scan, which sees each chunk first. */
@@ -115,7 +135,7 @@ async function sendAndScan(
     );
   }
   const hand = handover();
-  const scanning = scanPack(hand.content, hash, what, undefined, onObject);
+  const scanning = scanPack(hand.content, hash, what, { onObject });
   // Its failure ends the upload through the handover; it is awaited below.
   scanning.catch((error: unknown) => hand.fail(error));
   const size = await bucket.writeStream(key, passed(keptAlive(content), hand, scanning), call);
@@ -205,16 +225,4 @@ function handover(): Handover {
       used();
     },
   };
-}
-
-async function readRange(
-  bucket: Bucket,
-  key: string,
-  start: number,
-  end: number,
-  call: CallOptions,
-): Promise<Content> {
-  const body = await bucket.read(key, { ...call, range: { start, end } });
-  if (body !== undefined) return body.content;
-  throw new OdbError("unavailable", `${bucket.name}/${key} was removed while it was read: try again`);
 }

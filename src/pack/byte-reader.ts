@@ -44,6 +44,16 @@ export class ByteReader {
     return this.#buffer.length >= count;
   }
 
+  /**
+   * The next `count` bytes, which stay where they are.
+   *
+   * @throws OdbError integrity, when the stream ends before
+   */
+  async peek(count: number): Promise<Buffer> {
+    if (!(await this.fill(count))) throw this.truncated();
+    return this.#buffer.subarray(0, count);
+  }
+
   /** Consumes buffered bytes. */
   skip(count: number): void {
     this.#onSkip?.(this.#buffer.subarray(0, count));

@@ -20,6 +20,9 @@ const types = [undefined, "commit", "tree", "blob", "tag", undefined, "ofs-delta
 /** A size or an offset in a header has at most this many bytes: 2^53 fits. */
 const VARINT_LIMIT = 9;
 
+/** No header has more bytes: type and size, and a distance or an id. */
+const HEADER_MOST = 64;
+
 /**
  * Reads the header at the reader's position.
  *
@@ -30,20 +33,56 @@ export async function readEntryHeader(
   hash: HashAlgorithm,
   what: string,
 ): Promise<EntryHeader> {
-  const offset = reader.position;
-  const { code, size } = await readTypeAndSize(reader, what);
+  const { header, length } = await peekEntryHeader(reader, hash, what);
+  reader.skip(length);
+  return header;
+}
+
+/** As {@link readEntryHeader}, but does not consume it. @returns its length in bytes, too */
+export async function peekEntryHeader(
+  reader: ByteReader,
+  hash: HashAlgorithm,
+  what: string,
+): Promise<{ header: EntryHeader; length: number }> {
+  if (reader.buffered.length < HEADER_MOST) await reader.fill(HEADER_MOST);
+  const bytes = new Bytes(reader.buffered, reader);
+  const { code, size } = readTypeAndSize(bytes, what);
   const type = types[code];
   if (type === undefined) throw new OdbError("integrity", `${what}: entry of unknown type ${code}`);
   if (type === "ref-delta") {
-    const baseId = parseObjectId((await reader.take(hexLength[hash] / 2)).toString("hex"));
-    return { type, size, baseId };
+    const baseId = parseObjectId(bytes.hex(hexLength[hash] / 2));
+    return { header: { type, size, baseId }, length: bytes.at };
   }
-  if (type !== "ofs-delta") return { type, size };
-  const distance = await readDistance(reader, what);
-  if (distance <= 0 || distance > offset) {
+  if (type !== "ofs-delta") return { header: { type, size }, length: bytes.at };
+  const distance = readDistance(bytes, what);
+  if (distance <= 0 || distance > reader.position) {
     throw new OdbError("integrity", `${what}: the base of the delta lies outside of the pack`);
   }
-  return { type, size, baseOffset: offset - distance };
+  return { header: { type, size, baseOffset: reader.position - distance }, length: bytes.at };
+}
+
+/** What is buffered, byte by byte: a header that is longer than that is cut off. */
+class Bytes {
+  at = 0;
+  readonly #bytes: Buffer;
+  readonly #reader: ByteReader;
+
+  constructor(bytes: Buffer, reader: ByteReader) {
+    this.#bytes = bytes;
+    this.#reader = reader;
+  }
+
+  next(): number {
+    const byte = this.#bytes[this.at++];
+    if (byte === undefined) throw this.#reader.truncated();
+    return byte;
+  }
+
+  hex(length: number): string {
+    this.at += length;
+    if (this.at > this.#bytes.length) throw this.#reader.truncated();
+    return this.#bytes.toString("hex", this.at - length, this.at);
+  }
 }
 
 /** The header of an object that is no delta. */
@@ -58,35 +97,28 @@ export function formatEntryHeader(type: ObjectType, size: number): Buffer {
   return Buffer.from(bytes);
 }
 
-async function readTypeAndSize(reader: ByteReader, what: string): Promise<{ code: number; size: number }> {
-  let byte = await readByte(reader);
+function readTypeAndSize(bytes: Bytes, what: string): { code: number; size: number } {
+  let byte = bytes.next();
   const code = (byte >> 4) & 7;
   let size = byte & 15;
   let scale = 16;
   for (let count = 0; byte & 0x80; count++, scale *= 128) {
-    byte = await readByte(reader);
+    byte = bytes.next();
     size += (byte & 0x7f) * scale;
     if (count > VARINT_LIMIT || size > Number.MAX_SAFE_INTEGER) throw tooLarge(what);
   }
   return { code, size };
 }
 
-async function readDistance(reader: ByteReader, what: string): Promise<number> {
-  let byte = await readByte(reader);
+function readDistance(bytes: Bytes, what: string): number {
+  let byte = bytes.next();
   let distance = byte & 0x7f;
   for (let count = 0; byte & 0x80; count++) {
-    byte = await readByte(reader);
+    byte = bytes.next();
     distance = (distance + 1) * 128 + (byte & 0x7f);
     if (count > VARINT_LIMIT || distance > Number.MAX_SAFE_INTEGER) throw tooLarge(what);
   }
   return distance;
-}
-
-async function readByte(reader: ByteReader): Promise<number> {
-  if (reader.buffered.length === 0 && !(await reader.fill(1))) throw reader.truncated();
-  const byte = reader.buffered[0] ?? 0;
-  reader.skip(1);
-  return byte;
 }
 
 function tooLarge(what: string): OdbError {

@@ -5,83 +5,138 @@ import { crc32 } from "node:zlib";
 import { OdbError } from "../errors.js";
 import type { Content } from "../object/content.js";
 import { type HashAlgorithm, hexLength } from "../object/id.js";
-import { bodyContent, entryBody } from "./body.js";
+import { inflateAtOnce } from "../object/inflate.js";
+import { type EntryBody, entryBody } from "./body.js";
 import { ByteReader } from "./byte-reader.js";
-import { type EntryHeader, readEntryHeader } from "./entry.js";
+import { PACK_HEAD } from "./concat.js";
+import { type EntryHeader, peekEntryHeader } from "./entry.js";
 
-/** An entry in the order of the pack. */
-export interface PackEntry extends EntryHeader {
+/** An entry in the order of the pack: its header, and its inflated data, of the object or of the delta. */
+export interface PackEntry {
+  readonly header: EntryHeader;
   /** Where it begins in the pack. */
   readonly offset: number;
-  /** The inflated data: of the object, or of the delta. What is not read of it is skipped. */
-  readonly content: Content;
-  /** The CRC-32 of its bytes in the pack and where they end: known once the next entry is asked for. */
-  readonly packed: { readonly crc32: number; readonly end: number };
+  /** Names it in errors. */
+  readonly what: string;
+  /** All of it, when it is small; else to be read to its end, or closed, before the next entry is asked for. */
+  readonly data: Buffer | EntryBody;
 }
 
-/** A pack as it is being read. */
-export interface PackStream {
+/** Up to this size an entry is inflated by one synchronous call. */
+const AT_ONCE = 64 * 1024;
+
+/** A pack that is being read. */
+export class PackReader {
   /** How many entries the header announces. */
   readonly count: number;
-  /** Each entry once; the trailer is checked before the last step. */
-  readonly entries: AsyncIterable<PackEntry>;
-  /** The checksum in the trailer, in hex: known when the entries are through. */
-  checksum(): string;
-}
+  readonly #reader: ByteReader;
+  readonly #digest;
+  readonly #hash: HashAlgorithm;
+  readonly #what: string;
+  #crc = 0;
 
-/**
- * Begins to read a pack. Its entries are not resolved: a delta is given as it is.
- *
- * @param what names the pack in errors
- * @throws OdbError integrity, here and from `entries`, for whatever is not a whole pack of version 2 or 3
- */
-export async function readPack(content: Content, hash: HashAlgorithm, what: string): Promise<PackStream> {
-  const digest = createHash(hash);
-  let crc = 0;
-  const reader = new ByteReader(content, what, (bytes) => {
-    digest.update(bytes);
-    crc = crc32(bytes, crc);
-  });
-  const count = await readHeader(reader, what);
-  let checksum = "";
+  private constructor(
+    count: number,
+    reader: ByteReader,
+    digest: ReturnType<typeof createHash>,
+    hash: HashAlgorithm,
+    what: string,
+  ) {
+    this.count = count;
+    this.#reader = reader;
+    this.#digest = digest;
+    this.#hash = hash;
+    this.#what = what;
+  }
 
-  async function* entries(): AsyncIterable<PackEntry> {
+  /**
+   * Reads the head of a pack. Whoever opens it closes it.
+   *
+   * @param what names the pack in errors
+   * @throws OdbError integrity, here and later, for whatever is not a whole pack of version 2 or 3
+   */
+  static async open(content: Content, hash: HashAlgorithm, what: string): Promise<PackReader> {
+    const digest = createHash(hash);
+    let opened: PackReader | undefined;
+    const reader = new ByteReader(content, what, (bytes) => {
+      digest.update(bytes);
+      if (opened !== undefined) opened.#crc = crc32(bytes, opened.#crc);
+    });
     try {
-      for (let index = 0; index < count; index++) {
-        crc = 0;
-        const offset = reader.position;
-        const where = `${what}, entry at ${offset}`;
-        const header = await readEntryHeader(reader, hash, where);
-        const body = entryBody(reader, header.size, where);
-        const packed = { crc32: 0, end: 0 };
-        try {
-          yield { ...header, offset, content: bodyContent(body), packed };
-          while ((await body.next()) !== undefined);
-        } finally {
-          body.close();
-        }
-        Object.assign(packed, { crc32: crc, end: reader.position });
-      }
-      checksum = await checkTrailer(reader, digest.copy().digest("hex"), hash, what);
-    } finally {
+      opened = new PackReader(await readCount(reader, what), reader, digest, hash, what);
+      return opened;
+    } catch (error) {
       await reader.close();
+      throw error;
     }
   }
-  return { count, entries: entries(), checksum: () => checksum };
+
+  /** To be called {@link count} times. */
+  async next(): Promise<PackEntry> {
+    this.#crc = 0;
+    const reader = this.#reader;
+    const offset = reader.position;
+    const what = `${this.#what}, entry at ${offset}`;
+    const { header, length } = await peekEntryHeader(reader, this.#hash, what);
+    if (header.size <= AT_ONCE) {
+      // What a sound compressor needs at most.
+      const most = length + header.size + (header.size >> 8) + 64;
+      if (reader.buffered.length < most) await reader.fill(most);
+      const whole = inflatedAt(reader.buffered, length, header.size, what);
+      if (whole !== undefined) {
+        reader.skip(length + whole.consumed);
+        return { header, offset, what, data: whole.content };
+      }
+    }
+    reader.skip(length);
+    return { header, offset, what, data: entryBody(reader, header.size, what) };
+  }
+
+  /** Of the last entry's bytes in the pack, once its data has been read. */
+  get crc32(): number {
+    return this.#crc;
+  }
+
+  /** Checks the trailer, which must be the end. @returns it, in hex */
+  async finish(): Promise<string> {
+    const sum = this.#digest.digest("hex");
+    const trailer = await this.#reader.peek(hexLength[this.#hash] / 2);
+    if (trailer.toString("hex") !== sum) {
+      throw new OdbError("integrity", `${this.#what}: its checksum is wrong`);
+    }
+    if (await this.#reader.fill(trailer.length + 1)) {
+      throw new OdbError("integrity", `${this.#what}: bytes behind its end`);
+    }
+    return sum;
+  }
+
+  /** Lets go of the content. */
+  async close(): Promise<void> {
+    await this.#reader.close();
+  }
 }
 
-async function readHeader(reader: ByteReader, what: string): Promise<number> {
-  const header = await reader.take(12);
+/** @returns undefined when it is not whole there: the stream finds out why */
+function inflatedAt(
+  bytes: Buffer,
+  start: number,
+  size: number,
+  what: string,
+): ReturnType<typeof inflateAtOnce> | undefined {
+  try {
+    const inflated = inflateAtOnce(bytes.subarray(start), size, what);
+    return inflated.content.length === size ? inflated : undefined;
+  } catch (error) {
+    if (error instanceof OdbError && error.code === "integrity") return undefined;
+    throw error;
+  }
+}
+
+async function readCount(reader: ByteReader, what: string): Promise<number> {
+  const header = await reader.take(PACK_HEAD);
   const version = header.readUInt32BE(4);
   if (header.toString("latin1", 0, 4) !== "PACK" || (version !== 2 && version !== 3)) {
     throw new OdbError("integrity", `${what} is no pack of version 2 or 3`);
   }
   return header.readUInt32BE(8);
-}
-
-async function checkTrailer(reader: ByteReader, sum: string, hash: HashAlgorithm, what: string) {
-  const trailer = (await reader.take(hexLength[hash] / 2)).toString("hex");
-  if (trailer !== sum) throw new OdbError("integrity", `${what}: its checksum is wrong`);
-  if (await reader.fill(1)) throw new OdbError("integrity", `${what}: bytes behind its end`);
-  return trailer;
 }

@@ -1,13 +1,14 @@
 /** Reading single objects out of a pack by ranges, deltas resolved in bounded memory. */
 
 import { OdbError } from "../errors.js";
-import type { Content } from "../object/content.js";
+import { type Content, collect } from "../object/content.js";
 import type { HashAlgorithm, ObjectId } from "../object/id.js";
 import type { ObjectType } from "../object/info.js";
 import { type Spooled, type SpoolOptions, spool } from "../object/spool.js";
+import type { BaseMemory } from "./base-memory.js";
 import { bodyContent, type EntryBody, entryBody } from "./body.js";
 import { ByteReader } from "./byte-reader.js";
-import { applyDelta, deltaResultSize } from "./delta.js";
+import { applyDelta, deltaResultSize, type RandomAccess } from "./delta.js";
 import { type EntryHeader, readEntryHeader } from "./entry.js";
 
 /** A pack that can be read from any place. */
@@ -32,6 +33,12 @@ export interface PackedObject {
   readonly content: Content;
 }
 
+/** Options of {@link readPacked}. */
+export interface ReadPackedOptions extends SpoolOptions {
+  /** Holds bases in place of memory and temporary files. */
+  readonly bases?: BaseMemory;
+}
+
 /** git's own limit is 4095 (pack.depth). */
 const CHAIN_LIMIT = 4096;
 
@@ -50,7 +57,7 @@ const WINDOW_LIMIT = 16 * 1024 * 1024;
 export async function readPacked(
   pack: PackAccess,
   offset: number,
-  options: SpoolOptions = {},
+  options: ReadPackedOptions = {},
 ): Promise<PackedObject> {
   const deltas: number[] = [];
   let object = await openBase(pack, offset, deltas);
@@ -80,6 +87,18 @@ export async function statPacked(
 /** The inflated data of one entry as it is, a delta too. */
 export async function openData(pack: PackAccess, offset: number): Promise<Content> {
   return owned((await openEntry(pack, offset)).body);
+}
+
+/** An entry whole, a delta as it is. @returns undefined when its data have more than `limit` bytes */
+export async function readEntry(
+  pack: PackAccess,
+  offset: number,
+  limit: number,
+): Promise<{ header: EntryHeader; data: Buffer } | undefined> {
+  const { header, body } = await openEntry(pack, offset);
+  if (header.size <= limit) return { header, data: await collect(owned(body), limit) };
+  await body.end();
+  return undefined;
 }
 
 /** Walks to the object that a chain of deltas stands on; the deltas' offsets go to `deltas`, outermost first. */
@@ -115,9 +134,11 @@ async function overBase(
   pack: PackAccess,
   offset: number,
   object: PackedObject,
-  options: SpoolOptions,
+  { bases, ...options }: ReadPackedOptions,
 ): Promise<PackedObject> {
-  const base = await spool(object.content, options);
+  const base = bases
+    ? await bases.hold(object.type, object.content)
+    : inSpool(await spool(object.content, options));
   let body: OpenBody | undefined;
   try {
     const entry = await openEntry(pack, offset);
@@ -126,17 +147,29 @@ async function overBase(
     return { type: object.type, size, content: disposing(content, base, body) };
   } catch (error) {
     await body?.end();
-    await base[Symbol.asyncDispose]();
+    await base.free();
     throw error;
   }
 }
 
-async function* disposing(content: Content, base: Spooled, body: OpenBody): Content {
+interface ObjectBase extends RandomAccess {
+  free(): Promise<void>;
+}
+
+function inSpool(spooled: Spooled): ObjectBase {
+  return {
+    size: spooled.size,
+    read: (start, end) => spooled.read(start, end),
+    free: async () => await spooled[Symbol.asyncDispose](),
+  };
+}
+
+async function* disposing(content: Content, base: ObjectBase, body: OpenBody): Content {
   try {
     yield* content;
   } finally {
     await body.end();
-    await base[Symbol.asyncDispose]();
+    await base.free();
   }
 }
 

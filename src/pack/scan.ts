@@ -1,45 +1,55 @@
-/** The first pass over a pack: every whole object is hashed as it goes by, every delta is noted for later. */
+/**
+ * The first pass over a pack: every object is hashed as it goes by; so is what a delta makes of a base that is still in
+ * memory, as it mostly is, for git puts them close together. The other deltas are noted for later.
+ */
 
-import { type Content, collect, objectHash } from "../object/content.js";
-import { type HashAlgorithm, type ObjectId, parseObjectId } from "../object/id.js";
+import type { Content } from "../object/content.js";
+import type { HashAlgorithm } from "../object/id.js";
 import type { ObjectType } from "../object/info.js";
-import { type PackEntry, readPack } from "./parse.js";
+import { DeferredDeltas, keyOfNumber } from "./deferred.js";
+import { applyDeltaAtOnce, deltaHead } from "./delta-at-once.js";
+import type { EntryHeader } from "./entry.js";
+import { type HeldObject, ObjectCache } from "./object-cache.js";
+import { bodyDigest, bodyWhole, objectDigest } from "./object-digest.js";
+import { ObjectTable, referrers } from "./object-table.js";
+import { type PackEntry, PackReader } from "./parse.js";
 
-/** An entry as the first pass leaves it. */
-export interface ScannedEntry {
-  readonly offset: number;
-  readonly crc32: number;
-  readonly type: PackEntry["type"];
-  /** Absent for a delta: {@link resolveIndex} finds it. */
-  readonly oid?: ObjectId;
-  readonly baseOffset?: number;
-  readonly baseId?: ObjectId;
-  /** The delta itself, where it was small and there was room. */
-  readonly delta?: Buffer;
+/**
+ * Sees every commit, tree and tag, and every blob of at most {@link SMALL_BLOB} bytes, whole, once its id is known: for
+ * whoever checks that nothing is missing. `number` is the object's in the table.
+ */
+export type ObjectObserver = (type: ObjectType, number: number, content: Buffer, table: ObjectTable) => void;
+
+/** How a pack is read. */
+export interface ScanOptions {
+  /** In bytes: objects held for the deltas that stand on them. Default 24 MiB. */
+  readonly memory?: number;
+  /** In bytes: deltas that have to wait, held so that the pack need not be asked for each. Default 16 MiB. */
+  readonly deltaMemory?: number;
+  readonly onObject?: ObjectObserver | undefined;
 }
 
 /** A pack that has gone by, its trailer checked. */
 export interface ScannedPack {
-  readonly entries: readonly ScannedEntry[];
+  /** The objects that are known. */
+  readonly table: ObjectTable;
+  /** Those that are not yet. */
+  readonly deferred: DeferredDeltas;
+  /** What was in memory at the end. */
+  readonly cache: ObjectCache;
+  /** Entries. */
+  readonly count: number;
   /** The trailer in hex. */
   readonly checksum: string;
 }
-
-/** A delta above this size is read from the pack again when its turn comes. */
-const KEPT_DELTA = 64 * 1024;
-
-/**
- * Sees every commit, tree and tag, and every blob of at most {@link SMALL_BLOB} bytes, whole, once its id is known: for
- * whoever checks that nothing is missing. Those that are no deltas come from {@link scanPack}, the others from
- * {@link resolveIndex}.
- */
-export type ObjectObserver = (type: ObjectType, oid: ObjectId, content: Buffer) => void;
 
 /** Blobs up to this size, in bytes, are observed: the pointers of git-lfs among them. */
 export const SMALL_BLOB = 1024;
 
 /** A tree or commit is held in memory for its observer: git itself could not work with larger ones. */
-const OBSERVED_LIMIT = 256 * 1024 * 1024;
+export const OBSERVED_LIMIT = 256 * 1024 * 1024;
+
+const MiB = 1024 * 1024;
 
 /** What a Buffer costs beside its bytes. */
 const DELTA_OVERHEAD = 256;
@@ -47,68 +57,107 @@ const DELTA_OVERHEAD = 256;
 /**
  * Reads a pack once.
  *
- * @param deltaMemory in bytes: small deltas are kept up to this much in all, so that a pack in a bucket need not
- *   be asked for each of them
+ * @param what names the pack in errors
  * @throws OdbError integrity
  */
 export async function scanPack(
   content: Content,
   hash: HashAlgorithm,
   what: string,
-  deltaMemory = 32 * 1024 * 1024,
-  onObject?: ObjectObserver,
+  options: ScanOptions = {},
 ): Promise<ScannedPack> {
-  const pack = await readPack(content, hash, what);
-  const entries: Writable<ScannedEntry>[] = [];
-  let packed: PackEntry["packed"] | undefined;
-  let room = deltaMemory;
-  const settleLast = () => {
-    const last = entries.at(-1);
-    if (last !== undefined && packed !== undefined) last.crc32 = packed.crc32;
-  };
-  for await (const entry of pack.entries) {
-    settleLast();
-    packed = entry.packed;
-    // Not the entry itself: its content would be kept with it, a kilobyte each.
-    const { offset, type, size, baseOffset, baseId } = entry;
-    const note: Writable<ScannedEntry> = { offset, crc32: 0, type };
-    if (baseOffset !== undefined) note.baseOffset = baseOffset;
-    if (baseId !== undefined) note.baseId = baseId;
-    if (type !== "ofs-delta" && type !== "ref-delta") {
-      note.oid = await hashContent(type, size, entry.content, hash, onObject);
-    } else if (size <= KEPT_DELTA && size + DELTA_OVERHEAD <= room) {
-      room -= size + DELTA_OVERHEAD;
-      note.delta = await gather(entry.content);
+  const pack = await PackReader.open(content, hash, what);
+  try {
+    const scanner = new Scanner(hash, options);
+    for (let index = 0; index < pack.count; index++) {
+      const entry = await pack.next();
+      const { type } = entry.header;
+      if (type === "ofs-delta" || type === "ref-delta") await scanner.delta(entry, pack);
+      else await scanner.object(type, entry, pack);
     }
-    entries.push(note);
+    const { table, deferred, cache } = scanner;
+    return { table, deferred, cache, count: pack.count, checksum: await pack.finish() };
+  } finally {
+    await pack.close();
   }
-  settleLast();
-  return { entries, checksum: pack.checksum() };
 }
 
-type Writable<T> = { -readonly [K in keyof T]: T[K] };
+class Scanner {
+  readonly table: ObjectTable;
+  readonly deferred = new DeferredDeltas();
+  readonly cache: ObjectCache;
+  readonly #onObject: ObjectObserver | undefined;
+  #room: number;
 
-/** The id of streamed content of a known size. */
-export async function hashContent(
-  type: ObjectType,
-  size: number,
-  content: Content,
-  hash: HashAlgorithm,
-  onObject?: ObjectObserver,
-): Promise<ObjectId> {
-  const digest = objectHash(hash, type, size);
-  if (onObject !== undefined && (type !== "blob" || size <= SMALL_BLOB)) {
-    const whole = await collect(content, OBSERVED_LIMIT);
-    const oid = parseObjectId(digest.update(whole).digest("hex"));
-    onObject(type, oid, whole);
-    return oid;
+  constructor(hash: HashAlgorithm, { memory = 24 * MiB, deltaMemory = 16 * MiB, onObject }: ScanOptions) {
+    this.table = new ObjectTable(hash);
+    this.cache = new ObjectCache(memory);
+    this.#room = deltaMemory;
+    this.#onObject = onObject;
   }
-  for await (const chunk of content) digest.update(chunk);
-  return parseObjectId(digest.digest("hex"));
-}
 
-async function gather(content: Content): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of content) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  async object(type: ObjectType, { header, offset, what, data }: PackEntry, pack: PackReader): Promise<void> {
+    if (Buffer.isBuffer(data)) return this.#settle({ type, content: data }, offset, pack.crc32);
+    try {
+      if (type !== "blob" || header.size <= this.cache.largest) {
+        const content = await bodyWhole(data, OBSERVED_LIMIT, what);
+        this.#settle({ type, content }, offset, pack.crc32);
+      } else {
+        const oid = await bodyDigest(this.table.hash, type, header.size, data);
+        this.table.place(oid, offset, pack.crc32);
+      }
+    } finally {
+      data.close();
+    }
+  }
+
+  async delta({ header, offset, what, data }: PackEntry, pack: PackReader): Promise<void> {
+    const whole = Buffer.isBuffer(data) ? data : await this.#wholeDelta(header, data, what);
+    const base = this.#baseOf(header);
+    const head = base && whole && deltaHead(whole, what);
+    if (base !== undefined && whole !== undefined && head !== undefined && head.size <= this.cache.largest) {
+      const content = applyDeltaAtOnce(base.content, whole, head, what);
+      return this.#settle({ type: base.type, content }, offset, pack.crc32);
+    }
+    const cost = (whole?.length ?? 0) + DELTA_OVERHEAD;
+    const kept = whole !== undefined && cost <= this.#room ? whole : undefined;
+    if (kept !== undefined) this.#room -= cost;
+    this.deferred.add(offset, pack.crc32, this.#keyOf(header), kept);
+  }
+
+  /** @returns undefined for one that is too large to be held: it has been read all the same */
+  async #wholeDelta(
+    { size }: EntryHeader,
+    data: Exclude<PackEntry["data"], Buffer>,
+    what: string,
+  ): Promise<Buffer | undefined> {
+    try {
+      if (size <= this.cache.largest) return await bodyWhole(data, size, what);
+      while ((await data.next()) !== undefined);
+      return undefined;
+    } finally {
+      data.close();
+    }
+  }
+
+  #baseOf({ baseOffset, baseId }: EntryHeader): HeldObject | undefined {
+    if (baseOffset !== undefined) return this.cache.get(baseOffset);
+    const place = baseId && this.table.placeOf(this.#referred(baseId));
+    return place === undefined ? undefined : this.cache.get(place);
+  }
+
+  #keyOf({ baseOffset, baseId }: EntryHeader): number {
+    return baseOffset ?? keyOfNumber(this.#referred(baseId ?? ""));
+  }
+
+  #referred(oid: string): number {
+    return this.table.refer(Buffer.from(oid, "hex"), 0, referrers.delta);
+  }
+
+  #settle(object: HeldObject, offset: number, crc32: number): void {
+    const { type, content } = object;
+    const number = this.table.place(objectDigest(this.table.hash, type, content), offset, crc32);
+    if (type !== "blob" || content.length <= SMALL_BLOB) this.#onObject?.(type, number, content, this.table);
+    this.cache.put(offset, object);
+  }
 }

@@ -1,16 +1,19 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { deflateSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Content, collect, contentOf, hashObject } from "../../src/object/content.js";
 import { type HashAlgorithm, parseObjectId } from "../../src/object/id.js";
+import { BaseMemory } from "../../src/pack/base-memory.js";
+import { formatEntryHeader } from "../../src/pack/entry.js";
 import { openIndex, parseIndex } from "../../src/pack/idx.js";
 import { formatIndex } from "../../src/pack/idx-write.js";
-import { resolveIndex } from "../../src/pack/index-builder.js";
-import { readPack } from "../../src/pack/parse.js";
+import { PackReader } from "../../src/pack/parse.js";
 import { type PackAccess, readPacked, statPacked } from "../../src/pack/resolve.js";
-import { scanPack } from "../../src/pack/scan.js";
+import { resolveDeferred } from "../../src/pack/resolve-deferred.js";
+import { type ScanOptions, scanPack } from "../../src/pack/scan.js";
 import { type PackInput, writePack } from "../../src/pack/write.js";
 import { git, gitBytes, tempRepo, tryGit } from "../support/git.js";
 
@@ -76,14 +79,33 @@ describe.each(["sha1", "sha256"] as const)("packs that git wrote, %s", (hash) =>
     expect(await index.find(hashObject("blob", randomBytes(20), hash))).toBeUndefined();
   });
 
-  it.each([977, 1 << 20])("parse to the ids that git says, in chunks of %i", async (step) => {
-    const scanned = await scanPack(inChunks(bytes, step), hash, "x", step === 977 ? 0 : undefined);
-    const { entries, externalBases } = await resolveIndex(scanned, accessTo(bytes, hash), {
-      memory: step === 977 ? 1000 : 64 * MiB,
-    });
-    expect(externalBases).toEqual([]);
-    expect(formatIndex(entries, scanned.checksum, hash).equals(idx)).toBe(true);
-    expect(scanned.entries.some(({ oid }) => oid === undefined)).toBe(true);
+  it.each([
+    ["all in memory", {}, 32 * MiB, "none"],
+    ["no delta kept", { deltaMemory: 0 }, 32 * MiB, "some"],
+    ["next to no memory", { memory: 1000, deltaMemory: 0 }, 1000, "all"],
+  ] as const)("parse to the ids that git says, %s", async (_, scan, resolve, deferred) => {
+    const step = deferred === "all" ? 977 : 1 << 20;
+    const smallCache = deferred === "none" ? {} : { memory: 300_000 };
+    const options: ScanOptions = { ...smallCache, ...scan };
+    const scanned = await scanPack(inChunks(bytes, step), hash, "x", options);
+    expect(scanned.deferred.count > 0).toBe(deferred !== "none");
+    expect(
+      await resolveDeferred(scanned, accessTo(bytes, hash), { memory: new BaseMemory(resolve) }),
+    ).toEqual([]);
+    expect(scanned.table.toIndex(scanned.checksum).equals(idx)).toBe(true);
+  });
+
+  it("show all commits, trees, tags and small blobs to an observer, once each", async () => {
+    const listed = git(["cat-file", "--batch-all-objects", "--batch-check"], { cwd: repo }).split("\n");
+    const expected = listed.filter((line) => !/ blob \d{5,}$/.test(line) && !/ blob [2-9]\d{3}$/.test(line));
+    for (const memory of [1000, 32 * MiB]) {
+      const seen: string[] = [];
+      const onObject: ScanOptions["onObject"] = (type, number, content, table) =>
+        void seen.push(`${table.oidOf(number)} ${type} ${content.length}`);
+      const scanned = await scanPack(inChunks(bytes, 70_000), hash, "x", { memory, onObject });
+      await resolveDeferred(scanned, accessTo(bytes, hash), { memory: new BaseMemory(memory), onObject });
+      expect(seen.sort()).toEqual(expected.sort());
+    }
   });
 
   it("give every object as git cat-file does, by ranges", async () => {
@@ -120,29 +142,49 @@ describe("packs with ref deltas", () => {
     const revs = "HEAD\n^HEAD~3\n";
     const options = { cwd: repo, input: revs };
     const thin = gitBytes(["pack-objects", "--thin", "--stdout", "--revs", "-q"], options);
-    const scanned = await scanPack(inChunks(thin, 5000), "sha1", "thin");
-    expect(scanned.entries.some(({ type }) => type === "ref-delta")).toBe(true);
+    const scan = async () => await scanPack(inChunks(thin, 5000), "sha1", "thin");
     const alone = accessTo(thin, "sha1");
-    await expect(resolveIndex(scanned, alone)).rejects.toThrow(/base [0-9a-f]{40} of a delta is missing/);
+    await expect(resolveDeferred(await scan(), alone)).rejects.toThrow(
+      /base [0-9a-f]{40} of a delta is missing/,
+    );
     const external: PackAccess["external"] = async (oid) => {
       const type = git(["cat-file", "-t", oid], { cwd: repo }) as "blob";
       const content = gitBytes(["cat-file", type, oid], { cwd: repo });
       return { type, size: content.length, content: contentOf(content) };
     };
-    const { entries, externalBases } = await resolveIndex(scanned, { ...alone, external });
+    const scanned = await scan();
+    const bases = await resolveDeferred(scanned, { ...alone, external });
     const wanted = git(["rev-list", "--objects", "HEAD", "^HEAD~3"], { cwd: repo }).split("\n");
-    expect(entries.map(({ oid }) => `${oid}`).sort()).toEqual(
-      wanted.map((line) => line.split(" ")[0]).sort(),
-    );
-    expect(externalBases.length).toBeGreaterThan(0);
+    expect([...scanned.table.oids()].sort()).toEqual(wanted.map((line) => line.split(" ")[0]).sort());
+    expect(bases.length).toBeGreaterThan(0);
+    const missing = [...scanned.table.missing()].map(({ oid }) => oid);
+    expect(bases.map((number) => scanned.table.oidOf(number)).sort()).toEqual(missing.sort());
+  });
+
+  it("may stand on the second copy of an object", async () => {
+    const content = Buffer.from("an object that is there twice\n");
+    const entry = Buffer.concat([formatEntryHeader("blob", content.length), deflateSync(content)]);
+    // Sizes of base and result; copy all of the base; insert one byte.
+    const delta = Buffer.of(content.length, content.length + 1, 0x90, content.length, 1, 0x21);
+    const onSecond = Buffer.concat([Buffer.of(0x60 | delta.length, entry.length), deflateSync(delta)]);
+    const body = Buffer.concat([Buffer.from("PACK\0\0\0\x02\0\0\0\x03", "latin1"), entry, entry, onSecond]);
+    const bytes = Buffer.concat([body, createHash("sha1").update(body).digest()]);
+    for (const memory of [0, MiB]) {
+      const scanned = await scanPack(contentOf(bytes), "sha1", "x", { memory });
+      await resolveDeferred(scanned, accessTo(bytes, "sha1"));
+      const made = hashObject("blob", Buffer.concat([content, Buffer.from("!")]));
+      expect([...scanned.table.oids()].sort()).toEqual([hashObject("blob", content), made].sort());
+    }
   });
 
   it("that stand on themselves are refused", async () => {
     const { repo } = packed.sha1;
     const input = "HEAD\n^HEAD~3\n";
     const thin = gitBytes(["pack-objects", "--thin", "--stdout", "--revs", "-q"], { cwd: repo, input });
-    const { entries } = await scanPack(contentOf(thin), "sha1", "thin");
-    const offset = entries.find(({ type }) => type === "ref-delta")?.offset ?? 0;
+    const pack = await PackReader.open(contentOf(thin), "sha1", "thin");
+    let entry = await pack.next();
+    while (entry.header.type !== "ref-delta") entry = await pack.next();
+    const { offset } = entry;
     const circular = { ...accessTo(thin, "sha1"), find: async () => offset };
     await expect(readPacked(circular, offset)).rejects.toThrow(/in circles/);
     await expect(statPacked(circular, offset)).rejects.toMatchObject({ code: "integrity" });
@@ -226,15 +268,5 @@ describe("garbage", () => {
       }),
       { numRuns: 200 },
     );
-  });
-
-  it("what is not read of an entry is skipped", async () => {
-    const { pack } = packed.sha1;
-    const { count, entries } = await readPack(inChunks(readFileSync(pack), 60_000), "sha1", "x");
-    let seen = 0;
-    for await (const { content } of entries) {
-      if (seen++ % 2) for await (const _ of content) break;
-    }
-    expect(seen).toBe(count);
   });
 });
