@@ -72,17 +72,20 @@ export interface Merge {
 }
 
 /**
- * Decides what to merge so that a chain gets no longer than {@link CHAIN_LIMIT}: all but the newest bundles become
- * one, and join the first, too, when they have grown to half of its size. A reader who is up to date need not fetch
- * a merged bundle, for it takes the timestamp of the newest in it.
+ * Decides what to merge so that a chain gets no longer than {@link CHAIN_LIMIT}: of all but the newest bundles the last
+ * two become one, and with them those below, as long as what is merged is at least half of the next one's size. So
+ * bundles grow towards the old end, and a byte is written again only when it comes into one that is half as large again.
+ * A reader who is up to date need not fetch a merged bundle, for it takes the timestamp of the newest in it.
  *
  * @param sizes of the bundles in bytes, oldest first
  */
 export function planMerge(sizes: readonly number[]): Merge | undefined {
   if (sizes.length <= CHAIN_LIMIT) return undefined;
   const to = sizes.length - KEPT_NEW;
-  const grown = sizes.slice(1, to).reduce((sum, size) => sum + size, 0);
-  return { from: grown * 2 >= (sizes[0] ?? 0) ? 0 : 1, to };
+  let from = to - 2;
+  let merged = (sizes[from] ?? 0) + (sizes[to - 1] ?? 0);
+  for (; from > 0 && merged * 2 >= (sizes[from - 1] ?? 0); from--) merged += sizes[from - 1] ?? 0;
+  return { from, to };
 }
 
 /** What `to` says otherwise than `from`, or only it says. */

@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -13,7 +14,9 @@ import {
   sourceRepo,
   unbundleAll,
 } from "../support/bundles.js";
+import { cliEnv, gitOdb, startOdb } from "../support/cli.js";
 import { git, spawnGit } from "../support/git.js";
+import { startS3 } from "../support/s3/index.js";
 import { startStaticServer } from "../support/static-server.js";
 import { tempDir } from "../support/temp.js";
 
@@ -165,6 +168,45 @@ describe("a merge", () => {
   });
 });
 
+describe("merges of 200 updates", () => {
+  /** Numbers that jump about and are the same each time. */
+  const jumping = (n: number) => ((n * 2_654_435_761) % 1000) + 1;
+  it.each<[string, number, (n: number) => number]>([
+    ["alike", 1_000_000, () => 1000],
+    ["of all sizes", 1_000_000, (n) => jumping(n) * 10],
+    ["that are small but for a few", 1_000_000, (n) => (n % 50 === 0 ? 500_000 : 100)],
+    ["that get larger", 10_000, (n) => n * n],
+    ["that get smaller", 10_000, (n) => 1_000_000 / (n + 1)],
+    ["larger than the first", 10, () => 1000],
+  ])("%s keep the chain short, and write each byte again but a few times", (_name, first, sizeOf) => {
+    let chain = [{ size: first, newest: 0 }];
+    let written = first;
+    let added = first;
+    for (let n = 1; n <= 200; n++) {
+      chain.push({ size: sizeOf(n), newest: n });
+      written += sizeOf(n);
+      added += sizeOf(n);
+      const merge = planMerge(chain.map(({ size }) => size));
+      if (merge !== undefined) {
+        const merged = chain.slice(merge.from, merge.to);
+        expect(merged.length).toBeGreaterThan(1);
+        const size = merged.reduce((sum, each) => sum + each.size, 0);
+        written += size;
+        const newest = merged.at(-1)?.newest ?? 0;
+        chain = [...chain.slice(0, merge.from), { size, newest }, ...chain.slice(merge.to)];
+      }
+      expect(chain.length).toBeLessThanOrEqual(12);
+      // Who came yesterday, or five updates ago, needs just what is new.
+      const news = chain.filter(({ newest }) => newest > n - 5);
+      expect(news.map(({ newest }) => newest)).toEqual(
+        [n - 4, n - 3, n - 2, n - 1, n].filter((newest) => newest >= 0),
+      );
+    }
+    expect(chain.reduce((sum, { size }) => sum + size, 0)).toBeCloseTo(added);
+    expect(written / added).toBeLessThan(6);
+  });
+});
+
 describe("an update that is killed", () => {
   it("before or after any write leaves tables that git clones by, and the next one finishes", async () => {
     const repo = sourceRepo();
@@ -221,6 +263,50 @@ describe("an update that is killed", () => {
     // The new bundle, the merged one, both tables, marks, and two removals.
     expect(killed.length).toBeGreaterThanOrEqual(14);
   }, 180_000);
+});
+
+describe("an update in S3 that is killed", () => {
+  it("at any write leaves a list that git clones by", async () => {
+    const s3 = await startS3();
+    const repo = sourceRepo();
+    const url = s3.url("killed");
+    const env = cliEnv(s3.env);
+    const update = (...args: string[]) => {
+      const done = gitOdb(["bundle", ...args], { env: s3.env });
+      expect([done.status, done.status === 0 ? "" : done.stderr]).toEqual([0, ""]);
+    };
+    update("create", "-q", repo, url, "--base-url", baseUrl);
+    const server = startOdb(["bundle", "serve", url, "--port", "0", "-q"], { env: s3.env });
+    try {
+      const [text] = (await once(server.stdout, "data")) as [Buffer];
+      const list = text.toString().split("\n")[1] ?? "";
+      update("update", "-q", repo, url, "--base-url", list.replace("/bundle-list", ""));
+      const child = bundled("bundle-child.ts");
+      const clone = async () => {
+        const args = ["clone", "-q", "--bare", `--bundle-uri=${list}`, repo, tempDir("clone")];
+        expect(await spawnGit(args)).toEqual({ status: 0, stdout: "", stderr: "" });
+      };
+      const steps = ["1 before"];
+      for (let nth = 1; nth <= 40; nth++) steps.push(`${nth} after`);
+      let killed = 0;
+      for (const step of steps) {
+        commit(repo, step.replace(" ", "-"), 100);
+        const dying = spawn(process.execPath, [child, repo, url, ...step.split(" ")], { env });
+        const [status, signal] = (await once(dying, "close")) as [number | null, string | null];
+        expect(`${status ?? signal}`).toMatch(/^(SIGKILL|0)$/);
+        await clone();
+        if (signal === null) break;
+        killed++;
+      }
+      // A bundle, the table, git's list, marks of bundles that no table names, and removals.
+      expect(killed).toBeGreaterThanOrEqual(5);
+      update("update", "-q", "--grace", "0", repo, url);
+      await clone();
+    } finally {
+      server.kill();
+      await s3.close();
+    }
+  }, 120_000);
 });
 
 function listOfFiles(folder: string): string[] {
