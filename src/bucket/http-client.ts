@@ -82,8 +82,9 @@ function redirectOf(request: HttpRequest, from: URL, response: HttpResponse): UR
   ) {
     return undefined;
   }
-  const location = response.headers.location ?? "";
-  const to = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
+  // An empty one, too, would only lead back to where we are.
+  const location = response.headers.location || undefined;
+  const to = location && URL.canParse(location, from.href) ? new URL(location, from) : undefined;
   if (to && (to.protocol === "http:" || to.protocol === "https:") && to.username + to.password === "") {
     if (reads || to.origin === from.origin) return to;
   }

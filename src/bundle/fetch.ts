@@ -1,6 +1,7 @@
 /** Brings the bundles of a table into a repository: downloads in parallel, each taken in once it is proved. */
 
 import type { Repository } from "../repo/git.js";
+import { clearLeftBehind } from "../repo/left-behind.js";
 import { type FetchOptions, type FetchResult, Intake } from "./intake.js";
 import { groupsOf, newMark, wantedBundles } from "./plan.js";
 import { Mark, openWorkplace, readBundleConfig } from "./state.js";
@@ -20,6 +21,7 @@ export async function fetchBundles(
   options: FetchOptions,
 ): Promise<FetchResult> {
   await using workplace = await openWorkplace(repo);
+  await clearLeftBehind(repo);
   const config = await readBundleConfig(repo);
   const { isPartial } = config;
   const mark = new Mark(repo, url, table, config);

@@ -7,6 +7,7 @@ import { listRefs, type RefUpdate, updateRefs } from "../repo/update-ref.js";
 import type { Arrival } from "./arrival.js";
 import { type BundleHeader, readBundleHeader } from "./header.js";
 import { joinPacks } from "./join.js";
+import { openQuarantine, type Quarantine } from "./quarantine.js";
 
 /** Where git keeps what bundles brought; the fetch that follows tells the server that we have it. */
 const PREFIX = "refs/bundles/";
@@ -80,16 +81,19 @@ export async function unbundle(
   const okStatus = isFiltered ? [0] : [0, 1];
   const refs = refsOf(bundles);
   const input = joinPacks(bundles, repo.hash);
+  await using quarantine = await openQuarantine(repo);
+  const { env } = quarantine;
   try {
     const command = ["index-pack", "--stdin", "--fix-thin", check];
-    const { status } = await repo.run(command, { input, okStatus, ...(signal && { signal }) });
+    const { status } = await repo.run(command, { input, okStatus, env, ...(signal && { signal }) });
     // 1: it stands on what was here before.
-    if (status !== 0 && !(await isWhole(repo, [...refs.values()], isPartial))) {
+    if (status !== 0 && !(await isWhole(repo, [...refs.values()], isPartial, env))) {
       throw new OdbError("integrity", "objects that it builds on are missing");
     }
   } catch (error) {
     throw refused(error, bundles.map(({ what }) => what).join(", "));
   }
+  await quarantine.accept();
   await writeRefs(repo, refs);
   return refs;
 }
@@ -104,11 +108,17 @@ function refused(error: unknown, what: string): unknown {
 }
 
 /** Whether all that these reach is here: what our refs reach is known to be. */
-async function isWhole(repo: Repository, oids: readonly ObjectId[], isPartial: boolean): Promise<boolean> {
+async function isWhole(
+  repo: Repository,
+  oids: readonly ObjectId[],
+  isPartial: boolean,
+  place: Quarantine["env"] = {},
+): Promise<boolean> {
   const promised = isPartial ? ["--exclude-promisor-objects"] : [];
   const args = ["rev-list", "--objects", "--stdin", ...promised, "--not", "--all", "--quiet"];
   const input = oids.map((oid) => `${oid}\n`).join("");
-  const { status } = await repo.run(args, { input, okStatus: [0, 1, 128], env: { GIT_NO_LAZY_FETCH: "1" } });
+  const env = { GIT_NO_LAZY_FETCH: "1", ...place };
+  const { status } = await repo.run(args, { input, okStatus: [0, 1, 128], env });
   return status === 0;
 }
 
