@@ -18,6 +18,8 @@ export interface DownloadOptions {
   readonly size?: number | undefined;
   /** In hex. With it, a part is also gone on with where the server has no strong etag: the digest will tell. */
   readonly sha256?: string | undefined;
+  /** The etag of a file that is not wanted: as long as the server has it, nothing is downloaded. */
+  readonly unwanted?: string | undefined;
   /** Default: one of its own, without credentials. */
   readonly clients?: HttpClients | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -36,15 +38,16 @@ export interface DownloadOptions {
  *   others, when there is no point in trying again
  */
 export async function download(url: string, folder: string, options: DownloadOptions = {}): Promise<string> {
-  const path = join(folder, "bundle");
+  const path = join(folder, FILE);
   await mkdir(folder, { recursive: true }).catch(rethrow);
   await using file = await open(path, "a+").catch(rethrow);
-  const note = join(folder, "bundle.etag");
+  const note = join(folder, NOTE);
   const base = new URL(url);
   using own = new HttpClients();
   try {
     const resume = await heldPart(file, note, url, options);
     const response = await request((options.clients ?? own).of(base), base, resume, options);
+    refuseUnwanted(response, url, options);
     const start = await startOf(response, resume, url);
     await file.truncate(start);
     await writeFile(note, `${url}\n${response.headers.etag ?? ""}\n`);
@@ -59,6 +62,14 @@ export async function download(url: string, folder: string, options: DownloadOpt
     }
     throw known;
   }
+}
+
+const FILE = "bundle";
+const NOTE = "bundle.etag";
+
+/** The etag of what lies in `folder`; empty when the server named none. */
+export async function versionIn(folder: string): Promise<string> {
+  return (await readFile(join(folder, NOTE), "utf8").catch(ifAbsent(""))).split("\n")[1] ?? "";
 }
 
 /** For `catch`: absent is a value, everything else is an error. */
@@ -94,19 +105,21 @@ async function request(
   client: HttpClient,
   url: URL,
   resume: Resume | undefined,
-  { signal }: DownloadOptions,
+  { signal, unwanted }: DownloadOptions,
 ): Promise<HttpResponse> {
-  const range = resume && {
-    range: `bytes=${resume.start}-`,
-    ...(resume.etag && { "if-range": resume.etag }),
+  const headers = {
+    ...(resume && { range: `bytes=${resume.start}-` }),
+    ...(resume?.etag && { "if-range": resume.etag }),
+    ...(unwanted && { "if-none-match": unwanted }),
   };
-  return await client.send({
-    method: "GET",
-    url,
-    what: url.href,
-    ...(range && { headers: range }),
-    ...(signal && { signal }),
-  });
+  return await client.send({ method: "GET", url, what: url.href, headers, ...(signal && { signal }) });
+}
+
+/** Not every server knows `If-None-Match`, but it names what it sends. */
+function refuseUnwanted(response: HttpResponse, url: string, { unwanted }: DownloadOptions): void {
+  if (!unwanted || (response.status !== 304 && response.headers.etag !== unwanted)) return;
+  response.discard();
+  throw new OdbError("conflict", `${url}: the server still has the file that was refused before`);
 }
 
 /** From where on the answer's bytes are; 0 when the server sends the file from its beginning. */

@@ -4,8 +4,9 @@ import type { Repository } from "../repo/git.js";
 import { clearLeftBehind } from "../repo/left-behind.js";
 import { type FetchOptions, type FetchResult, Intake } from "./intake.js";
 import { groupsOf, newMark, wantedBundles } from "./plan.js";
-import { Mark, openWorkplace, readBundleConfig } from "./state.js";
+import { Mark, readBundleConfig } from "./state.js";
 import type { BundleTable } from "./table.js";
+import { openWorkplace } from "./workplace.js";
 
 /**
  * Takes in what the repository lacks of the table's bundles. A bundle only saves work: one that cannot be used is told
@@ -27,7 +28,8 @@ export async function fetchBundles(
   const mark = new Mark(repo, url, table, config);
   const wanted = wantedBundles(table, mark.start);
   await using intake = new Intake({ repo, workplace, table, isPartial, options });
-  intake.begin(wanted);
+  await workplace.keepOnly(wanted);
+  await intake.begin(wanted);
   // One after the other: git does not wait for the lock of its config.
   const settings = (options.meanwhile?.() ?? Promise.resolve()).then(() => mark.begin());
   let reached = mark.start;
@@ -38,5 +40,7 @@ export async function fetchBundles(
     reached = now;
   }
   await settings;
+  // What the mark tells needs no other note.
+  await workplace.keepOnly(wanted.filter(({ timestamp }) => timestamp === undefined || timestamp > reached));
   return intake.result();
 }

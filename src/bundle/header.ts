@@ -15,8 +15,9 @@ export interface BundleHeader {
   readonly refs: ReadonlyMap<string, ObjectId>;
 }
 
-/** As the tables of refs elsewhere: no header is larger. In bytes. */
+/** As the tables of refs elsewhere: no header is larger, and no line of it. In bytes. */
 const HEADER_LIMIT = 256 * 1024 * 1024;
+const LINE_LIMIT = 64 * 1024;
 
 /** The bytes of a header, its empty line included. Version 2, which every git reads, where it can say it. */
 export function formatBundleHeader({ hash, filter, prerequisites, refs }: BundleHeader): Buffer {
@@ -40,27 +41,43 @@ export async function readBundleHeader(
   content: Content,
   what: string,
 ): Promise<{ header: BundleHeader; packStart: number }> {
-  let text: Buffer = Buffer.alloc(0);
-  let searched = 0;
+  const pieces: Buffer[] = [];
+  let size = 0;
+  let lineStart = 0;
   for await (const chunk of content) {
-    text = Buffer.concat([text, chunk]);
-    if (!text.subarray(0, 3).equals(SIGNATURE.subarray(0, Math.min(3, text.length)))) break;
-    const end = text.indexOf("\n\n", searched);
-    if (end >= 0) {
-      return { header: parseBundleHeader(text.subarray(0, end).toString(), what), packStart: end + 2 };
+    const piece = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+    pieces.push(piece);
+    for (let at = piece.indexOf(LF); at >= 0; at = piece.indexOf(LF, at + 1)) {
+      const length = size + at - lineStart;
+      if (length === 0) {
+        const text = Buffer.concat(pieces).toString("utf8", 0, Math.max(0, lineStart - 1));
+        return { header: parseBundleHeader(text, what), packStart: lineStart + 1 };
+      }
+      if (length > LINE_LIMIT) break;
+      if (lineStart === 0) checkSignature(Buffer.concat(pieces), what);
+      lineStart = size + at + 1;
     }
-    searched = Math.max(0, text.length - 1);
-    if (text.length > HEADER_LIMIT) break;
+    size += piece.length;
+    if (size - lineStart > LINE_LIMIT) throw noBundle(what, `a line of more than ${LINE_LIMIT} bytes`);
+    if (size > HEADER_LIMIT) throw noBundle(what, `a header of more than ${HEADER_LIMIT} bytes`);
   }
-  throw new OdbError("integrity", `${what}: this is no git bundle`);
+  throw noBundle(what, "its header has no end");
 }
 
-const SIGNATURE = Buffer.from("# v");
+const LF = 10;
+
+function checkSignature(text: Buffer, what: string): void {
+  if (text.toString("latin1", 0, 3) !== "# v") throw noBundle(what);
+}
+
+function noBundle(what: string, why?: string): OdbError {
+  return new OdbError("integrity", `${what}: this is no git bundle${why === undefined ? "" : ` (${why})`}`);
+}
 
 function parseBundleHeader(text: string, what: string): BundleHeader {
   const [signature = "", ...lines] = text.split("\n");
   const version = /^# v([0-9]+) git bundle$/.exec(signature)?.[1];
-  if (version === undefined) throw new OdbError("integrity", `${what}: this is no git bundle`);
+  if (version === undefined) throw noBundle(what);
   if (version !== "2" && version !== "3") {
     throw new OdbError("unsupported", `${what}: bundles of version ${version} are not known here`);
   }

@@ -1,15 +1,14 @@
 /** Bundles on their way into a repository: downloaded in parallel, taken in together or one by one. */
 
-import { rm } from "node:fs/promises";
-import { isTransient, OdbError, toOdbError } from "../errors.js";
+import { OdbError, toOdbError } from "../errors.js";
 import type { ObjectId } from "../object/id.js";
 import type { Repository } from "../repo/git.js";
 import { Arrival } from "./arrival.js";
 import type { HttpClients } from "./clients.js";
 import { downloadPatiently } from "./patience.js";
-import type { Workplace } from "./state.js";
 import type { BundleEntry, BundleTable } from "./table.js";
 import { checkFilter, hasPrerequisites, type OpenBundle, openBundle, unbundle } from "./unbundle.js";
+import type { Verdict, Workplace } from "./workplace.js";
 
 /** Downloads at once. */
 const PARALLEL = 6;
@@ -49,7 +48,8 @@ export interface Work {
 /** The bundles of one run: which are on their way, in, or refused. Disposing of it ends the downloads. */
 export class Intake implements AsyncDisposable {
   readonly #work: Work;
-  readonly #done = new Map<string, "taken" | "failed">();
+  readonly #done = new Map<string, "had" | "taken" | "failed">();
+  readonly #verdicts = new Map<string, Verdict>();
   readonly #arrivals = new Map<string, Arrival>();
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal;
@@ -63,14 +63,20 @@ export class Intake implements AsyncDisposable {
     this.#signal = signal ? AbortSignal.any([signal, this.#ending.signal]) : this.#ending.signal;
   }
 
-  /** Starts to download, as many at once as is right; the others follow. */
-  begin(entries: readonly BundleEntry[]): void {
-    this.#waiting = entries.filter((entry) => this.#isFitting(entry));
+  /** Starts to download what earlier runs have not judged, as many at once as is right; the others follow. */
+  async begin(entries: readonly BundleEntry[]): Promise<void> {
+    for (const entry of entries) {
+      const verdict = await this.#work.workplace.verdict(entry);
+      if (verdict?.kind === "taken") this.#done.set(entry.uri, "had");
+      else if (verdict !== undefined) this.#verdicts.set(entry.uri, verdict);
+    }
+    this.#waiting = entries.filter((entry) => !this.#done.has(entry.uri) && this.#isFitting(entry));
     this.#startNext();
   }
 
   has({ uri }: BundleEntry): boolean {
-    return this.#done.get(uri) === "taken";
+    const state = this.#done.get(uri);
+    return state === "taken" || state === "had";
   }
 
   result(): FetchResult {
@@ -109,27 +115,44 @@ export class Intake implements AsyncDisposable {
       if (mustEnd(toOdbError(error))) throw error;
       return false;
     }
-    for (const { uri } of entries) await this.#finish(uri);
+    for (const entry of entries) await this.#finish(entry);
     return true;
   }
 
   /** Takes one in, once it is here whole, and before it what it turns out to need. */
   async #take(entry: BundleEntry): Promise<void> {
-    const { workplace, options, isPartial } = this.#work;
+    const { options, isPartial } = this.#work;
     if (this.#done.has(entry.uri)) return;
     try {
+      this.#checkVerdict(entry);
       if (!isPartial) checkFilter(entry.filter, entry.uri);
       await this.#arrival(entry).whole;
       await this.#unbundleOne(entry);
-      await this.#finish(entry.uri);
+      await this.#finish(entry);
     } catch (error) {
       const known = toOdbError(error);
       if (mustEnd(known)) throw known;
       this.#done.set(entry.uri, "failed");
-      // Of a download that broke off the part stays, to be gone on with.
-      if (!isTransient(known)) await rm(workplace.folderOf(entry.uri), { recursive: true, force: true });
+      await this.#remember(entry, known);
       options.warn(`${known.message}; going on without this bundle`);
     }
+  }
+
+  /** Without an etag there is no telling whether the server has another file by now. */
+  #checkVerdict({ uri }: BundleEntry): void {
+    const verdict = this.#verdicts.get(uri);
+    if (verdict?.kind !== "refused" || verdict.version !== "") return;
+    throw new OdbError("conflict", `${verdict.why}; it is not asked for again until the table changes`);
+  }
+
+  /** So that what is bad is not downloaded at each fetch. */
+  async #remember(entry: BundleEntry, { code, message }: OdbError): Promise<void> {
+    const { workplace, isPartial } = this.#work;
+    const isOfNoUseHere = entry.filter !== undefined && !isPartial;
+    if (isOfNoUseHere) return;
+    if (code === "integrity" || code === "unsupported") await workplace.setRefused(entry, message);
+    // Of a download that broke off the part stays, to be gone on with.
+    else if (code !== "unavailable" && !this.#verdicts.has(entry.uri)) await workplace.forget(entry);
   }
 
   async #unbundleOne(entry: BundleEntry): Promise<void> {
@@ -151,18 +174,18 @@ export class Intake implements AsyncDisposable {
     for (const oid of refs.values()) this.#tips.add(oid);
   }
 
-  async #finish(uri: string): Promise<void> {
-    this.#done.set(uri, "taken");
-    await rm(this.#work.workplace.folderOf(uri), { recursive: true, force: true });
+  async #finish(entry: BundleEntry): Promise<void> {
+    this.#done.set(entry.uri, "taken");
+    await this.#work.workplace.setTaken(entry);
   }
 
   #open(entry: BundleEntry): Promise<OpenBundle> {
     return openBundle(this.#work.repo, this.#arrival(entry), entry.uri, this.#work.isPartial);
   }
 
-  /** Whether it is worth a download: what lacks blobs is of no use to a full clone. */
-  #isFitting({ filter }: BundleEntry): boolean {
-    return filter === undefined || this.#work.isPartial;
+  /** Whether it may well be of use: not what was bad, nor what lacks blobs to a full clone. */
+  #isFitting({ filter, uri }: BundleEntry): boolean {
+    return !this.#verdicts.has(uri) && (filter === undefined || this.#work.isPartial);
   }
 
   #startNext(): void {
@@ -180,10 +203,12 @@ export class Intake implements AsyncDisposable {
     if (held !== undefined) return held;
     const { workplace, options } = this.#work;
     const { clients, onBytes } = options;
-    const about = { size, sha256, clients, onBytes, signal: this.#signal };
+    const verdict = this.#verdicts.get(uri);
+    const unwanted = verdict?.kind === "refused" ? verdict.version : undefined;
+    const about = { size, sha256, unwanted, clients, onBytes, signal: this.#signal };
     this.#running++;
     const arrival = new Arrival((onFile) =>
-      downloadPatiently(uri, workplace.folderOf(uri), { ...about, onFile }).finally(() => {
+      downloadPatiently(uri, workplace.folderOf(entry), { ...about, onFile }).finally(() => {
         this.#running--;
         this.#startNext();
       }),

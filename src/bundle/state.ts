@@ -1,13 +1,7 @@
-/** What a repository remembers of bundles: its table, how far it has come, and downloads that were broken off. */
+/** What a repository's config remembers of bundles: its table, and how far it has come. */
 
-import { createHash } from "node:crypto";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { isOwnerGone, ownedName } from "../bucket/owner.js";
-import { OdbError, toOdbError } from "../errors.js";
 import { getConfig, readConfig, setConfig, unsetConfig } from "../repo/config.js";
 import type { Repository } from "../repo/git.js";
-import { ifAbsent } from "./download.js";
 import type { BundleTable } from "./table.js";
 
 /** The URL of the table that `git odb bundle fetch` reads. */
@@ -77,49 +71,4 @@ export class Mark {
     if (this.#values.has(markKey.toLowerCase())) await unsetConfig(this.#repo, markKey);
     await setConfig(this.#repo, key, this.#url);
   }
-}
-
-/** A folder for downloads, ours alone while this process lives. */
-export interface Workplace extends AsyncDisposable {
-  /** Where a bundle's file is, or a part of it from before. */
-  folderOf(uri: string): string;
-}
-
-/**
- * Takes the repository's folder for bundles; what a killed process left there is gone on with.
- *
- * @throws OdbError conflict, when another process is at it
- */
-export async function openWorkplace(repo: Repository): Promise<Workplace> {
-  const folder = join(repo.commonDir, "odb-bundles");
-  const claim = join(folder, "claimed");
-  await mkdir(folder, { recursive: true }).catch(rethrow);
-  if (!(await take(claim))) {
-    const owner = await readFile(claim, "utf8").catch(ifAbsent(""));
-    if (isOwnerGone(owner.trim()) !== true) {
-      throw new OdbError("conflict", `another git odb bundle is at work here; if it is not, remove ${claim}`);
-    }
-    await rm(claim, { force: true });
-    if (!(await take(claim))) throw new OdbError("conflict", "another git odb bundle has just begun here");
-  }
-  return {
-    folderOf: (uri) => join(folder, createHash("sha256").update(uri).digest("hex").slice(0, 32)),
-    async [Symbol.asyncDispose]() {
-      await rm(claim, { force: true });
-    },
-  };
-}
-
-async function take(claim: string): Promise<boolean> {
-  try {
-    await writeFile(claim, ownedName(), { flag: "wx" });
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw toOdbError(error);
-  }
-}
-
-function rethrow(error: unknown): never {
-  throw toOdbError(error);
 }

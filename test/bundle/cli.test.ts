@@ -102,6 +102,20 @@ describe("git odb bundle", () => {
       expect(git(["for-each-ref", "refs/bundles"], { cwd: to })).not.toBe("");
       const ours = await odb(["bundle", "clone", "-q", repo, "--bundles", table], tempDir("ours"));
       expect(ours).toEqual({ status: 0, stdout: "", stderr: "" });
+      const ask = async (url: string, headers = {}, method = "GET") => {
+        const { status, headers: got } = await fetch(url, { method, headers });
+        return [status, got.get("content-range") ?? got.get("content-length")];
+      };
+      const { uri = "", size = 0 } = readTableOf(folder)[0] ?? {};
+      const etag = (await fetch(uri, { method: "HEAD" })).headers.get("etag") ?? "";
+      expect(etag).toMatch(/^"/);
+      expect(await ask(uri, {}, "HEAD")).toEqual([200, `${size}`]);
+      expect(await ask(uri, { range: "bytes=9-" })).toEqual([206, `bytes 9-${size - 1}/${size}`]);
+      expect(await ask(uri, { range: "bytes=9-", "if-range": '"x"' })).toEqual([200, `${size}`]);
+      expect((await ask(uri, { "if-none-match": etag }))[0]).toBe(304);
+      expect((await ask(table, {}, "DELETE"))[0]).toBe(403);
+      expect((await ask(`${new URL(table).origin}/%2e%2e/%2e%2e/etc/passwd`))[0]).toBe(404);
+      expect((await ask(`${new URL(table).origin}/..%2f..%2fetc/passwd`))[0]).toBe(400);
       const put = await fetch(table, { method: "PUT", body: "x" });
       expect(put.status).toBe(403);
     } finally {
