@@ -1,4 +1,7 @@
-/** A clone by bundles against a plain clone of the same repository from the same disk. `npm run build` first. */
+/**
+ * A clone by bundles against a plain clone of the same repository from the same disk: `[commits [rounds]]`.
+ * `npm run build` first.
+ */
 
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -52,10 +55,14 @@ try {
   );
   const targets = [{ variant: "git odb bundle clone", to: "git clone", atMost: 1.1 }];
   const head = `${objects} objects, one first bundle and three more`;
-  keep("bundle-clone", [head, table(timings), ...verdicts(timings, targets)].join("\n"), {
-    objects,
-    timings,
-  });
+  keep(
+    COMMITS === 3000 ? "bundle-clone" : `bundle-clone-${COMMITS}`,
+    [head, table(timings), ...verdicts(timings, targets)].join("\n"),
+    {
+      objects,
+      timings,
+    },
+  );
 } finally {
   await server.close();
   rmSync(dir, { recursive: true, force: true });
@@ -90,7 +97,8 @@ async function makeHistory(repo: string, from: number, to: number): Promise<void
   }
   child.stdin.end();
   await once(child, "close");
-  run("git", ["-C", repo, "repack", "-a", "-d", "-q"]);
+  // The deltas of fast-import are poor, and bundles take deltas as they are: both sides are to have the same good ones.
+  run("git", ["-C", repo, "repack", "-a", "-d", "-q", ...(from === 0 ? ["-f"] : [])]);
 }
 
 function commitText(n: number, continues: boolean): string {
