@@ -5,17 +5,23 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { cliEnv } from "./support/cli.js";
+import { cliEnv, startOdb } from "./support/cli.js";
 import { git, tempRepo, tryGit } from "./support/git.js";
 import { startS3 } from "./support/s3/index.js";
+import { startStaticServer } from "./support/static-server.js";
 import { tempDir } from "./support/temp.js";
 
-/** The `sh` blocks of a page, as one script. */
-function commandsOf(page: string): string {
+/** The `sh` blocks of a page. */
+function blocksOf(page: string): string[] {
   const markdown = readFileSync(resolve(import.meta.dirname, "../docs", page), "utf8");
-  const blocks = [...markdown.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block);
+  const blocks = [...markdown.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block = ""]) => block);
   expect(blocks.length).toBeGreaterThan(3);
-  return blocks.join("\n");
+  return blocks;
+}
+
+/** The same, as one script. */
+function commandsOf(page: string): string {
+  return blocksOf(page).join("\n");
 }
 
 interface Run {
@@ -151,3 +157,73 @@ describe("A server without big blobs", () => {
     expect(promise.stderr).toMatch(/is written by this server alone/);
   });
 });
+
+describe("Bundles", () => {
+  it("are made, served and cloned by, each command as it stands", async () => {
+    const home = tempDir("home");
+    const project = join(home, "project");
+    git(["init", "-q", "-b", "main", project]);
+    const commit = (name: string) => {
+      writeFileSync(join(project, name), `${name}\n`.repeat(1000));
+      git(["add", "."], { cwd: project });
+      git(["commit", "-qm", name], { cwd: project });
+    };
+    commit("one");
+    git(["config", "uploadpack.allowFilter", "true"], { cwd: project });
+    git(["config", "uploadpack.allowAnySHA1InWant", "true"], { cwd: project });
+    git(["init", "-q", "--bare", join(home, "host")]);
+    git(["remote", "add", "origin", join(home, "host")], { cwd: project });
+    const folder = join(home, "www");
+    mkdirSync(folder);
+    await using server = await startStaticServer(folder);
+    const here = (block: string) =>
+      block
+        .replaceAll("/srv/www/bundles/project", folder)
+        .replaceAll("https://cdn.example.com/bundles/project", server.url)
+        .replaceAll("https://git.example.com/project.git", `file://${project}`);
+    const clones: string[] = [];
+    let served = 0;
+    for (const block of blocksOf("bundles.md").map(here)) {
+      expect(block).not.toMatch(/example\.com|\/srv\//);
+      if (/^git (?:odb bundle )?clone /.test(block)) {
+        const where = join(home, `clone-${clones.length}`);
+        mkdirSync(where);
+        const { output } = await follow(block, {}, where);
+        expect(output).not.toMatch(/^warning:/m);
+        clones.push(join(where, "project"));
+      } else {
+        const serve = /^git odb bundle serve .*\n/m;
+        await follow(`cd project\n${block.replace(serve, "")}`, {}, home);
+        const command = serve.exec(block)?.[0].replace("8080", "0");
+        if (command !== undefined) served += await tablesServedBy(command, home);
+        // So that the next update has something to carry.
+        commit(`file-${served}-${readdirSync(project).length}`);
+      }
+    }
+    expect([clones.length, served]).toEqual([3, 2]);
+    expectClean(...clones);
+    for (const clone of clones) {
+      expect(git(["log", "--format=%s"], { cwd: clone })).toMatch(/^file-.*one$/s);
+      expect(git(["for-each-ref", "refs/bundles"], { cwd: clone })).toContain("refs/bundles/");
+    }
+    expect(git(["cat-file", "blob", "refs/odbs/media/bundle"], { cwd: join(home, "host") })).toContain(
+      `bundle url: ${server.url}/bundle-`,
+    );
+  });
+});
+
+/** How many of the URLs that a server prints it serves. */
+async function tablesServedBy(command: string, cwd: string): Promise<number> {
+  const child = startOdb(command.trim().split(" ").slice(2), { cwd });
+  const [text] = (await once(child.stdout, "data")) as [Buffer];
+  const answers = await Promise.all(
+    text
+      .toString()
+      .trim()
+      .split("\n")
+      .map((url) => fetch(url)),
+  );
+  child.kill();
+  await once(child, "close");
+  return answers.filter(({ ok }) => ok).length;
+}
