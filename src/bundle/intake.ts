@@ -54,7 +54,7 @@ export class Intake implements AsyncDisposable {
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal;
   readonly #tips = new Set<ObjectId>();
-  #waiting: BundleEntry[] = [];
+  readonly #waiting: (() => void)[] = [];
   #running = 0;
 
   constructor(work: Work) {
@@ -70,8 +70,9 @@ export class Intake implements AsyncDisposable {
       if (verdict?.kind === "taken") this.#done.set(entry.uri, "had");
       else if (verdict !== undefined) this.#verdicts.set(entry.uri, verdict);
     }
-    this.#waiting = entries.filter((entry) => !this.#done.has(entry.uri) && this.#isFitting(entry));
-    this.#startNext();
+    for (const entry of entries) {
+      if (!this.#done.has(entry.uri) && this.#isFitting(entry)) this.#arrival(entry);
+    }
   }
 
   has({ uri }: BundleEntry): boolean {
@@ -93,12 +94,12 @@ export class Intake implements AsyncDisposable {
    */
   async takeAll(entries: readonly BundleEntry[]): Promise<void> {
     const left = entries.filter(({ uri }) => !this.#done.has(uri));
+    if (left.length === 0) return;
     if (left.every((entry) => this.#isFitting(entry)) && (await this.#takeTogether(left))) return;
     for (const entry of left) await this.#take(entry);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#waiting = [];
     this.#ending.abort();
     await Promise.allSettled([...this.#arrivals.values()].map(({ whole }) => whole));
   }
@@ -188,15 +189,7 @@ export class Intake implements AsyncDisposable {
     return !this.#verdicts.has(uri) && (filter === undefined || this.#work.isPartial);
   }
 
-  #startNext(): void {
-    while (this.#running < PARALLEL) {
-      const next = this.#waiting.shift();
-      if (next === undefined) return;
-      this.#arrival(next);
-    }
-  }
-
-  /** The bundle's download, begun if it has not been. */
+  /** The bundle's download, begun if it has not been, or waiting for its turn. */
   #arrival(entry: BundleEntry): Arrival {
     const { uri, size, sha256 } = entry;
     const held = this.#arrivals.get(uri);
@@ -206,15 +199,27 @@ export class Intake implements AsyncDisposable {
     const verdict = this.#verdicts.get(uri);
     const unwanted = verdict?.kind === "refused" ? verdict.version : undefined;
     const about = { size, sha256, unwanted, clients, onBytes, signal: this.#signal };
-    this.#running++;
-    const arrival = new Arrival((onFile) =>
-      downloadPatiently(uri, workplace.folderOf(entry), { ...about, onFile }).finally(() => {
-        this.#running--;
-        this.#startNext();
-      }),
-    );
+    const arrival = new Arrival(async (onFile) => {
+      await this.#turn();
+      try {
+        return await downloadPatiently(uri, workplace.folderOf(entry), { ...about, onFile });
+      } finally {
+        this.#passOn();
+      }
+    });
     this.#arrivals.set(uri, arrival);
     return arrival;
+  }
+
+  async #turn(): Promise<void> {
+    if (this.#running < PARALLEL) this.#running++;
+    else await new Promise<void>((resolve) => void this.#waiting.push(resolve));
+  }
+
+  #passOn(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#running--;
+    else next();
   }
 }
 

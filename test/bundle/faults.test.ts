@@ -166,6 +166,7 @@ describe("a bundle that cannot be used", () => {
     at.host.seen.length = 0;
     expect(await at.fetchNow()).toMatchObject({ taken: 0, failed: 1, warnings: [/refused before/] });
     expect(at.host.seen).toEqual(['- "one" -']);
+    expect(git(["count-objects", "-v"], { cwd: at.repo })).toMatch(/^packs: 1$/m);
     etag = '"two"';
     at.host.answer = (_request, response, file) => void response.setHeader("etag", etag).end(file);
     expect(await at.fetchNow()).toMatchObject({ taken: 1, failed: 0, warnings: [] });
