@@ -1,7 +1,7 @@
 /** `git odb bundle clone` and `fetch` killed before each git that they start, and run again. */
 
 import { spawnSync } from "node:child_process";
-import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { allObjects, bundleUp, commit, readTableOf, sourceRepo } from "../support/bundles.js";
@@ -15,11 +15,14 @@ function deadlyGit(): (killAt: number) => NodeJS.ProcessEnv {
   const folder = tempDir("deadly");
   const log = join(folder, "log");
   const real = spawnSync("sh", ["-c", "command -v git"], { encoding: "utf8" }).stdout.trim();
-  const script = `#!/bin/sh\necho x >>'${log}'\n[ $(wc -l <'${log}') = "$KILL_AT" ] && kill -9 $PPID && exit 1\nexec '${real}' "$@"\n`;
+  // Gits that start at the same time must not have the same number: a folder can be made once only.
+  const number = `n=1; until mkdir '${log}'/$n 2>/dev/null; do n=$((n + 1)); done`;
+  const script = `#!/bin/sh\n${number}\n[ $n = "$KILL_AT" ] && kill -9 $PPID && exit 1\nexec '${real}' "$@"\n`;
   writeFileSync(join(folder, "git"), script);
   chmodSync(join(folder, "git"), 0o755);
   return (killAt: number) => {
-    rmSync(log, { force: true });
+    rmSync(log, { recursive: true, force: true });
+    mkdirSync(log);
     const { PATH } = cliEnv();
     return { PATH: `${folder}${delimiter}${PATH}`, KILL_AT: `${killAt}` };
   };
