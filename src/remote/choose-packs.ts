@@ -4,9 +4,9 @@ import type { ObjectId } from "../object/id.js";
 import { type History, readHistory } from "../pack/history.js";
 import { infosOf } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
+import type { BucketPack } from "../store/bucket-packs.js";
 import { inParallel } from "../store/parallel.js";
 import { type OpenPack, openPacks, type PackPlace, packReader } from "./pack-sources.js";
-import type { BucketPack } from "./repository.js";
 
 /** Packs looked into at the same time. */
 const PARALLEL = 8;

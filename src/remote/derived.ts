@@ -3,8 +3,8 @@
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { collect, sourceOf } from "../object/content.js";
 import { isObjectId } from "../object/id.js";
+import { listPacks, packKey } from "../store/bucket-packs.js";
 import { formatInfoRefs, type RefTable, readRefs } from "./refs-object.js";
-import { listPacks, packKey } from "./repository.js";
 
 /** Tries before others are left to finish: each of them writes the same. */
 const ATTEMPTS = 5;

@@ -11,6 +11,8 @@ import { concatPacks, indexCount, mayShareObjects, PACK_HEAD } from "../pack/con
 import { firstBlob } from "../pack/history.js";
 import { infosOf } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
+import { type BucketPack, listPacks, packKey } from "../store/bucket-packs.js";
+import type { IndexCache } from "../store/index-cache.js";
 import { choosePacks } from "./choose-packs.js";
 import {
   joinPacks,
@@ -21,7 +23,6 @@ import {
   packReader,
 } from "./pack-sources.js";
 import { readRanges } from "./read-ranges.js";
-import { type BucketPack, listPacks, packKey } from "./repository.js";
 import { walkObjects } from "./walk.js";
 
 /** Where to fetch from and how. */
@@ -38,6 +39,8 @@ export interface PackFetch {
   readonly progress: boolean;
   /** Check the objects' form, as `transfer.fsckObjects` asks. */
   readonly strict: boolean;
+  /** Where indexes are kept from one fetch to the next. */
+  readonly indexes?: IndexCache | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -62,6 +65,7 @@ const ROUNDS = 3;
  */
 export async function fetchPacks(fetch: PackFetch, wants: readonly ObjectId[]): Promise<FetchedPacks> {
   const packs = await listPacks(fetch.bucket, call(fetch));
+  fetch.indexes?.retain(packs);
   const promisor = fetch.withoutBlobs || packs.some((pack) => pack.promisor);
   const isNew = fetch.cloning && !hasAlternates(fetch.repo);
   if (isNew && fetch.everything && !fetch.withoutBlobs) {
@@ -230,8 +234,13 @@ function hasAlternates(repo: Repository): boolean {
   );
 }
 
-function placeOf({ repo, signal }: PackFetch, bucket: Bucket): PackPlace {
-  return { bucket, hash: repo.hash, call: signal === undefined ? {} : { signal } };
+function placeOf({ repo, signal, indexes }: PackFetch, bucket: Bucket): PackPlace {
+  return {
+    bucket,
+    hash: repo.hash,
+    call: signal === undefined ? {} : { signal },
+    ...(indexes && { indexes }),
+  };
 }
 
 function call({ signal }: PackFetch): CallOptions {

@@ -8,6 +8,7 @@ import { OdbError } from "../errors.js";
 import { promisorRemotePrefix } from "../odb/promisor-remote.js";
 import { openStore, storeOn } from "../store/open.js";
 import { type BucketSettings, readSettings } from "../store/settings.js";
+import { indexesOf } from "./indexes.js";
 import { noRefs, readRefs } from "./refs-object.js";
 import type { Remote, RemoteContext } from "./remote.js";
 import { storeRemote } from "./store-remote.js";
@@ -101,7 +102,9 @@ async function openStoreRemote(
 ): Promise<Remote> {
   const { signal } = context;
   const settings = await readSettings();
-  const store = await storeOn(bucket, settings, { signal, ...(layout !== undefined && { layout }) });
+  const indexes = indexesOf(context);
+  const how = { signal, ...(indexes && { indexes }), ...(layout !== undefined && { layout }) };
+  const store = await storeOn(bucket, settings, how);
   return storeRemote(context, store, settings?.hash);
 }
 

@@ -4,11 +4,13 @@ import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { wrapBucket } from "../bucket/wrap.js";
 import { type Content, contentOf } from "../object/content.js";
 import type { HashAlgorithm, ObjectId } from "../object/id.js";
-import { parseIndex, type ReadRange } from "../pack/idx.js";
+import type { ReadRange } from "../pack/idx.js";
 import { type JoinSource, planJoin } from "../pack/join.js";
+import { type BucketPack, packKey } from "../store/bucket-packs.js";
+import type { IndexCache } from "../store/index-cache.js";
+import { readIndex } from "../store/pack-read.js";
 import { inParallel } from "../store/parallel.js";
 import { readRange, readRanges } from "./read-ranges.js";
-import { type BucketPack, packKey } from "./repository.js";
 
 /** A pack with its index. */
 export interface OpenPack {
@@ -23,6 +25,8 @@ export interface PackPlace {
   readonly bucket: Bucket;
   readonly hash: HashAlgorithm;
   readonly call: CallOptions;
+  /** Where indexes are kept from one fetch to the next. */
+  readonly indexes?: IndexCache;
 }
 
 /** Indexes on their way at the same time. */
@@ -38,10 +42,8 @@ export async function openPacks(place: PackPlace, packs: readonly BucketPack[]):
   return opened;
 }
 
-async function openPack({ bucket, hash, call }: PackPlace, pack: BucketPack): Promise<OpenPack> {
-  const key = packKey(pack.name, "idx");
-  const bytes = await readRange(bucket, { key, start: 0, end: pack.indexSize }, call);
-  const { index } = await parseIndex(bytes, hash, `${bucket.name}/${key}`);
+async function openPack({ bucket, call, indexes }: PackPlace, pack: BucketPack): Promise<OpenPack> {
+  const { bytes, index } = await readIndex(bucket, pack, indexes, call);
   const entries: JoinSource["entries"][number][] = [];
   for await (const { oid, offset } of index.entries()) entries.push({ oid, offset });
   entries.sort((a, b) => a.offset - b.offset);

@@ -12,12 +12,13 @@ import type { ObjectType } from "../object/info.js";
 import type { Progress } from "../progress.js";
 import { infosOf, openCatFile } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
+import { packKey } from "../store/bucket-packs.js";
 import type { BucketSettings } from "../store/settings.js";
 import { putContent } from "../store/stage.js";
 import type { ObjectStore } from "../store/store.js";
 import { privateFolder } from "./private-folder.js";
 import type { NewObjects } from "./push-objects.js";
-import { objectKey, openObjects, packKey } from "./repository.js";
+import { objectKey, openObjects } from "./repository.js";
 
 /** Where a push goes and how it is shown. */
 export interface Upload {

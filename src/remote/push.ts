@@ -8,6 +8,7 @@ import { isObjectId, type ObjectId } from "../object/id.js";
 import { readOdbConfig } from "../odb/config.js";
 import type { Progress } from "../progress.js";
 import type { Repository } from "../repo/git.js";
+import { listPacks } from "../store/bucket-packs.js";
 import type { Layout } from "../store/settings.js";
 import { writeDerived } from "./derived.js";
 import { freshen } from "./freshen.js";
@@ -25,7 +26,7 @@ import {
 } from "./refs-object.js";
 import type { PushCommand, PushResult, RemoteOptions } from "./remote.js";
 import { readDoomed } from "./removal.js";
-import { checkDestination, initRepository, listPacks } from "./repository.js";
+import { checkDestination, initRepository } from "./repository.js";
 
 /** Where a push goes, and its surroundings. */
 export interface PushTarget {

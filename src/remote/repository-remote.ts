@@ -11,6 +11,7 @@ import { openRepository, type Repository } from "../repo/git.js";
 import { readSettings } from "../store/settings.js";
 import { fetchObjects } from "./fetch.js";
 import { type FetchedPacks, fetchPacks } from "./fetch-packs.js";
+import { indexesOf } from "./indexes.js";
 import { type PushTarget, push } from "./push.js";
 import { hashOf, type RefsSnapshot, type RefTable } from "./refs-object.js";
 import type { FetchOutcome, Remote, RemoteContext, RemoteOptions, RemoteRefs, Want } from "./remote.js";
@@ -81,6 +82,7 @@ async function fetchAll(
     withoutBlobs: leavesBlobsOut(options.filter),
     progress: shown,
     strict: settings.strict,
+    indexes: indexesOf(context),
     signal: context.signal,
   };
   const fetched = await fetchPacks(how, oids);

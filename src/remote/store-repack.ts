@@ -7,13 +7,14 @@ import { isObjectId, type ObjectId } from "../object/id.js";
 import { type PackIndex, parseIndex } from "../pack/idx.js";
 import type { Repository } from "../repo/git.js";
 import { openScratchRepository } from "../repo/scratch.js";
+import { type BucketPack, listPacks, packKey } from "../store/bucket-packs.js";
 import type { BucketSettings } from "../store/settings.js";
 import { fetchPacks } from "./fetch-packs.js";
 import { privateFolder } from "./private-folder.js";
 import { isBeingRemoved, packObjects, uploadFiles } from "./push-upload.js";
 import { readRange } from "./read-ranges.js";
 import type { RefTable } from "./refs-object.js";
-import { type BucketPack, listPacks, objectKey, packKey } from "./repository.js";
+import { objectKey } from "./repository.js";
 import { walkObjects } from "./walk.js";
 
 /** What is needed, and the packs that hold it. */

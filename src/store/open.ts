@@ -5,6 +5,7 @@ import { openBucket } from "../bucket/open.js";
 import type { BucketOptions } from "../bucket/options.js";
 import { type BucketLocation, parseBucketUrl } from "../bucket/url.js";
 import { OdbError } from "../errors.js";
+import type { IndexCache } from "./index-cache.js";
 import type { LayoutOptions } from "./layout.js";
 import { looseStore } from "./loose-layout.js";
 import { withPacks } from "./packs.js";
@@ -76,6 +77,8 @@ async function openListUpload(location: BucketLocation, options: StoreOptions): 
 export interface OpenStoreOptions extends LayoutOptions, CallOptions {
   /** The `layout=` of the URL. `git-odb.json` wins over it. */
   readonly layout?: string;
+  /** Where the indexes of packs are kept. Default: nowhere. */
+  readonly indexes?: IndexCache;
 }
 
 /**
@@ -108,7 +111,9 @@ export async function storeOn(
     ? settings.kind === "repository"
     : layout !== "raw" && (await isBareRepository(bucket, options));
   const store = (layout ?? (holdsPacks ? "loose" : "raw")) === "raw" ? rawStore : looseStore;
-  return holdsPacks ? withPacks(store(bucket, inLayout), bucket, inLayout) : store(bucket, inLayout);
+  if (!holdsPacks) return store(bucket, inLayout);
+  const { indexes } = options;
+  return withPacks(store(bucket, inLayout), bucket, { ...inLayout, ...(indexes && { indexes }) });
 }
 
 function checkLayout(layout: string | undefined, name: string): "raw" | "loose" | undefined {
