@@ -7,6 +7,7 @@ import type { Bucket, CallOptions, Entry } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
 import type { ObjectId } from "../object/id.js";
 import { parseLooseKey } from "../store/loose-layout.js";
+import { inParallel } from "../store/parallel.js";
 import { parseRawKey } from "../store/raw-layout.js";
 import { type BucketSettings, readSettings } from "../store/settings.js";
 import { writeDerived } from "./derived.js";
@@ -14,6 +15,9 @@ import { type GcList, GRACE_MS, readGcLists, versionOf, writeGcList } from "./gc
 import { readRefs } from "./refs-object.js";
 import { announceRemoval, type Removal, readDoomed } from "./removal.js";
 import { type Packing, repackBucket } from "./store-repack.js";
+
+/** Keys that are removed at the same time. */
+const PARALLEL = 8;
 
 /** Options of {@link collectStore}. */
 export interface StoreGcOptions {
@@ -58,9 +62,10 @@ export async function collectStore(bucket: Bucket, options: StoreGcOptions): Pro
   const doomed = removal?.others ?? (await readDoomed(bucket, table, call));
   const packing = await repackBucket({ bucket, settings, entries, table, doomed, call }, options.dryRun);
   const useless = entries.filter((entry) => isUseless(entry.key, settings, packing));
-  const removable = useless.filter((entry) => candidates.includes(entry));
+  const mayGo = new Set(candidates);
+  const removable = useless.filter((entry) => mayGo.has(entry));
   const waiting = lists.filter((list) => !due.includes(list));
-  const found = useless.filter((entry) => !removable.includes(entry) && !isListed(entry, waiting));
+  const found = useless.filter((entry) => !mayGo.has(entry) && !isListed(entry, waiting));
   const report = { packs: packing.before, repacked: packing.isNew, found, waiting: waiting.length };
   if (options.dryRun) return { ...report, removed: removable };
   if (found.length > 0) await writeGcList(bucket, found, { graceMs, removing: false }, call);
@@ -110,13 +115,16 @@ async function remove(
   call: CallOptions,
 ): Promise<Entry[]> {
   const removed: Entry[] = [];
-  const isIndex = ({ key }: Entry) => key.endsWith(".idx");
-  for (const entry of [...entries.filter(isIndex), ...entries.filter((each) => !isIndex(each))]) {
+  const removeOne = async (entry: Entry) => {
     removal.checkTime();
     const now = await bucket.head(entry.key, call);
-    if (now === undefined || versionOf(now) !== versionOf(entry)) continue;
+    if (now === undefined || versionOf(now) !== versionOf(entry)) return undefined;
     await bucket.remove([entry.key], call);
-    removed.push(entry);
+    return entry;
+  };
+  const isIndex = ({ key }: Entry) => key.endsWith(".idx");
+  for (const some of [entries.filter(isIndex), entries.filter((entry) => !isIndex(entry))]) {
+    for await (const entry of inParallel(some, PARALLEL, removeOne)) removed.push(entry);
   }
   return removed;
 }

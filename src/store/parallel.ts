@@ -2,7 +2,7 @@
 
 /** Up to `width` calls under way; results in the order of the items, absent ones left out. */
 export async function* inParallel<T, R>(
-  items: AsyncIterable<T>,
+  items: AsyncIterable<T> | Iterable<T>,
   width: number,
   work: (item: T) => Promise<R | undefined>,
 ): AsyncIterable<R> {
