@@ -13,7 +13,7 @@ import { collectStore } from "../../src/remote/store-gc.js";
 import { openRepository } from "../../src/repo/git.js";
 import { cliEnv } from "../support/cli.js";
 import { git } from "../support/git.js";
-import { explore, exploreStops } from "../support/interleave.js";
+import { explore, exploreByChance, exploreStops } from "../support/interleave.js";
 import type { Scene, Step } from "../support/interleave-stage.js";
 import { clonePerson, newPerson, type Person } from "../support/serverless.js";
 import { tempDir } from "../support/temp.js";
@@ -46,12 +46,6 @@ async function listed() {
   await collectStore(fileBucket(folder), { dryRun: false });
   age(join(folder, "git-odb/gc"), 20);
   return { folder, ann, ben, url, whole };
-}
-
-function _names(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(
-    (name) => !name.startsWith(".git-odb"),
-  );
 }
 
 /** With times to the last digit, which cpSync does not keep. */
@@ -104,7 +98,10 @@ interface Setting {
   readonly allowed?: RegExp;
 }
 
-/** Every order with `ORDERS=all`, which takes minutes; else all with two interruptions before changes. */
+/**
+ * With `ORDERS=all` every order, which takes hours; with `ORDERS=<n>` so many by chance, from `SEED` on; else all with
+ * two interruptions before changes.
+ */
 async function exploreAll({ folder, full, changing, processes, allowed = /^$/ }: Setting): Promise<number> {
   const saved = changing.map((each) => {
     const copy = tempDir("saved");
@@ -132,6 +129,11 @@ async function exploreAll({ folder, full, changing, processes, allowed = /^$/ }:
     const orders = await explore(start, isAside);
     console.info(`${orders} orders`);
     return orders;
+  }
+  if (process.env.ORDERS !== undefined) {
+    const by = { seed: Number(process.env.SEED ?? Date.now() % 1e9), orders: Number(process.env.ORDERS) };
+    console.info(`${by.orders} orders from seed ${by.seed}`);
+    return await exploreByChance(start, isAside, by);
   }
   const isStop = ({ kind, key }: Step) =>
     (kind === "write" && /^git-odb\/refs$|\.idx$/.test(key)) ||
@@ -184,7 +186,7 @@ function pushing(who: Person, ...refs: string[]) {
 const collecting = (bucket: Bucket) => collectStore(bucket, { dryRun: false });
 
 /** A run of all orders is long. */
-const TIMEOUT_MS = process.env.ORDERS === "all" ? 3_600_000 : 300_000;
+const TIMEOUT_MS = process.env.ORDERS !== undefined ? 3_600_000 : 300_000;
 
 beforeAll(() => {
   // For what git fetches while it pushes.

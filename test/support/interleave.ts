@@ -48,6 +48,40 @@ export async function exploreStops(
   return runs;
 }
 
+/**
+ * Orders by chance: at every step each process that can go on is as likely. The seed of a failure is in its message.
+ *
+ * @param seed of the first; the others have those that follow
+ */
+export async function exploreByChance(
+  start: () => Promise<Scene>,
+  isAside: IsAside,
+  { seed, orders }: { readonly seed: number; readonly orders: number },
+): Promise<number> {
+  for (let at = 0; at < orders; at++) {
+    const random = mulberry32(seed + at);
+    const pick = (enabled: ReadonlyMap<number, Step>): number | undefined =>
+      [...enabled.keys()][Math.floor(random() * enabled.size)];
+    try {
+      await runPicked(await start(), isAside, pick);
+    } catch (error) {
+      throw new Error(`seed ${seed + at}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+  return orders;
+}
+
+/** @returns numbers from 0 to 1, the same for the same seed */
+function mulberry32(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
 async function runPicked(
   scene: Scene,
   isAside: IsAside,
