@@ -1,4 +1,4 @@
-/** The harness in process mode: green for a right helper, red in exactly one case for each wrong one. */
+/** The harness in process mode: green for a right helper, red in exactly one case of those tried for each wrong one. */
 
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -7,6 +7,7 @@ import { runHelperConformance } from "../../src/conformance/helper.js";
 import { helperCases } from "../../src/conformance/helper-cases.js";
 import type { Report } from "../../src/conformance/report.js";
 import { hashObject } from "../../src/object/content.js";
+import { casesFor } from "../support/fault-cases.js";
 import { tempDir } from "../support/temp.js";
 
 const helper = resolve(import.meta.dirname, "../bad-helpers/process-helper.cjs");
@@ -143,11 +144,14 @@ describe("a wrong helper fails its case and no other", { timeout: 180_000 }, () 
     expect(cases.filter((name) => name !== "get-oid" && !covered.has(name))).toEqual([]);
   });
 
-  test.concurrent.each(faults)("$fault $get", async ({ fault, fails = fault, get = "git" }) => {
-    const report = await run(fault, get, [...cheap, fails]);
-    expect(
-      report.cases.filter((one) => one.outcome === "fail").map((one) => one.name),
-      report.cases.map((one) => one.message).join("\n"),
-    ).toEqual([fails]);
-  });
+  test.concurrent.each(faults.map((each, at) => ({ ...each, at })))(
+    "$fault $get",
+    async ({ at, fault, fails = fault, get = "git" }) => {
+      const report = await run(fault, get, casesFor(at, fails, cheap));
+      expect(
+        report.cases.filter((one) => one.outcome === "fail").map((one) => one.name),
+        report.cases.map((one) => one.message).join("\n"),
+      ).toEqual([fails]);
+    },
+  );
 });

@@ -1,10 +1,11 @@
-/** The harness in script mode: green for a right helper, red in exactly one case for each wrong one. */
+/** The harness in script mode: green for a right helper, red in exactly one case of those tried for each wrong one. */
 
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { runHelperConformance } from "../../src/conformance/helper.js";
 import { helperCases } from "../../src/conformance/helper-cases.js";
 import type { Report } from "../../src/conformance/report.js";
+import { casesFor } from "../support/fault-cases.js";
 import { tempDir } from "../support/temp.js";
 
 const helper = resolve(import.meta.dirname, "../bad-helpers/script-helper.sh");
@@ -33,8 +34,8 @@ describe("a right helper", { timeout: 180_000 }, () => {
 });
 
 describe("a wrong helper fails its case and no other", { timeout: 180_000 }, () => {
-  test.concurrent.each(faults)("%s", async (fault) => {
-    const report = await run(fault, direct.includes(fault) ? "direct" : "raw", [...cheap, fault]);
+  test.concurrent.each([...faults.entries()])("%i %s", async (at, fault) => {
+    const report = await run(fault, direct.includes(fault) ? "direct" : "raw", casesFor(at, fault, cheap));
     expect(
       failedIn(report).map((line) => line.split(":")[0]),
       failedIn(report).join("\n"),
