@@ -1,5 +1,6 @@
 /** What the handler cases are run on, and what they do with it. */
 
+import { randomBytes } from "node:crypto";
 import { inflateSync } from "node:zlib";
 import type { OdbHandler } from "../../protocol/handler.js";
 import { type Content, collect, hashObject } from "../object/content.js";
@@ -51,9 +52,10 @@ export async function session<T>(
   }
 }
 
-/** These bytes as a blob. */
-export function blobOf(bytes: Buffer, { hash = "sha1" }: HandlerSubject): Blob {
-  return { bytes, info: { oid: hashObject("blob", bytes, hash), size: bytes.length, type: "blob" } };
+/** A blob of random bytes, which nobody has put yet. @param size in bytes */
+export function randomBlob({ hash = "sha1" }: HandlerSubject, size: number): Blob {
+  const bytes = randomBytes(size);
+  return { bytes, info: { oid: hashObject("blob", bytes, hash), size, type: "blob" } };
 }
 
 /** Bytes as git's packets bring them: in views that are the receiver's until it asks for the next. */
@@ -64,6 +66,11 @@ export async function* packets(bytes: Uint8Array, size = 65516): Content {
 /** Puts content that may not be what `info` says. */
 export async function put(handler: OdbHandler, info: ObjectInfo, content: Content): Promise<void> {
   await handler.putRawObject?.(info, content);
+}
+
+/** Puts a blob as it is. */
+export function putBlob(handler: OdbHandler, { info, bytes }: Blob): Promise<void> {
+  return put(handler, info, packets(bytes));
 }
 
 /** @throws AssertionError, unless the put is refused */

@@ -1,21 +1,21 @@
 /** The contract of an object store, case by case: what git relies on when a helper stands on it. */
 
 import assert from "node:assert/strict";
-import { type Content, collect } from "../object/content.js";
+import type { Content } from "../object/content.js";
 import type { ObjectInfo } from "../object/info.js";
-import { asLoose, asRaw } from "../store/encoding.js";
 import type { ContractCase } from "./contract.js";
+import { reads } from "./store-read-cases.js";
 import {
   assertFails,
   assertHolds,
   assertLacks,
+  listAll,
   putSample,
   read,
   type Sample,
   type StoreSubject,
   sample,
   sampleOf,
-  stored,
 } from "./store-subject.js";
 
 type StoreCase = ContractCase<StoreSubject>;
@@ -179,102 +179,12 @@ const puts: readonly StoreCase[] = [
   },
 ];
 
-const reads: readonly StoreCase[] = [
-  {
-    name: "corrupt-get-throws",
-    needs: ["corrupt"],
-    why: "git keeps a corrupt object that a helper called a success",
-    async run(subject) {
-      for (const size of [100, 400_000]) {
-        const { info } = await putNew(subject, size);
-        await subject.corrupt?.(info.oid);
-        const { store } = subject;
-        await assertFails(read(store, info.oid), "integrity", "get, raw");
-        const loose = async () => await collect(asLoose(await stored(store, info.oid)), 64 * MiB);
-        await assertFails(loose(), "integrity", "get, loose");
-        await assertFails(store.verify(info.oid), "integrity", "verify");
-      }
-    },
-  },
-  {
-    name: "reader-returns-early",
-    why: "a git that has gone away must not use up connections and files",
-    async run(subject) {
-      const object = await putNew(subject, 3 * MiB);
-      for (let again = 0; again < 40; again++) {
-        for await (const _ of asRaw(await stored(subject.store, object.info.oid))) break;
-      }
-      await assertHolds(subject.store, object);
-    },
-  },
-  {
-    name: "consumer-throws",
-    why: "a failure behind the store is neither hidden nor blamed on it",
-    async run(subject) {
-      const object = await putNew(subject, 3 * MiB);
-      const consume = async () => {
-        for await (const _ of asRaw(await stored(subject.store, object.info.oid)))
-          throw new Error("consumer");
-      };
-      for (let again = 0; again < 20; again++) await assert.rejects(consume(), /^Error: consumer$/);
-      await assertHolds(subject.store, object);
-    },
-  },
-  {
-    name: "parallel-gets",
-    why: "a checkout reads many objects at once",
-    async run(subject) {
-      const objects = await Promise.all([0, 1, 70_000, MiB].map((size) => putNew(subject, size)));
-      const wanted = Array.from({ length: 10 }, () => objects).flat();
-      await Promise.all(
-        wanted.map(async ({ info, bytes }) => assert.ok(bytes.equals(await read(subject.store, info.oid)))),
-      );
-    },
-  },
-  {
-    name: "abort-signal",
-    why: "^C ends a transfer now, not when it is done",
-    async run(subject) {
-      const { store } = subject;
-      const object = await putNew(subject, 12 * MiB);
-      const { oid } = object.info;
-      const gone = { signal: AbortSignal.abort() };
-      await assertFails(store.stat(oid, gone), "aborted", "stat");
-      await assertFails(read(store, oid, gone), "aborted", "get");
-      await assertFails(store.put(sample(100, subject.hash), gone), "aborted", "put");
-      await assertFails(listAll(subject, gone), "aborted", "list");
-      const control = new AbortController();
-      const midway = async () => {
-        for await (const _ of (await stored(store, oid, { signal: control.signal })).content) control.abort();
-      };
-      await assertFails(midway(), "aborted", "get, in the middle");
-      await assertHolds(store, object);
-    },
-  },
-];
-
 /** Every case, in the order of a report. */
 export const storeCases: readonly StoreCase[] = [...roundTrips, ...answers, ...puts, ...reads];
-
-async function putNew(subject: StoreSubject, size: number): Promise<Sample> {
-  const object = sample(size, subject.hash);
-  await putSample(subject, object);
-  return object;
-}
 
 async function* half(object: Sample, error?: Error): Content {
   yield object.bytes.subarray(0, object.size >> 1);
   if (error !== undefined) throw error;
-}
-
-/** Every listed object; one listed twice fails. */
-async function listAll({ store }: StoreSubject, options?: { signal: AbortSignal }) {
-  const found = new Map<string, ObjectInfo>();
-  for await (const info of store.list(options)) {
-    assert.ok(!found.has(info.oid), `list names ${info.oid} twice`);
-    found.set(info.oid, info);
-  }
-  return found;
 }
 
 async function assertListedOnce(subject: StoreSubject, info: ObjectInfo): Promise<void> {

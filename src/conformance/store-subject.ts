@@ -108,3 +108,20 @@ export async function stored(store: ObjectStore, oid: ObjectId, options?: CallOp
 async function* chunked(bytes: Uint8Array): Content {
   for (let at = 0; at < bytes.length; at += 65516) yield bytes.subarray(at, at + 65516);
 }
+
+/** Puts random bytes. @param size of them */
+export async function putNew(subject: StoreSubject, size: number): Promise<Sample> {
+  const object = sample(size, subject.hash);
+  await putSample(subject, object);
+  return object;
+}
+
+/** Every listed object; one listed twice fails. */
+export async function listAll({ store }: StoreSubject, options?: { signal: AbortSignal }) {
+  const found = new Map<string, ObjectInfo>();
+  for await (const info of store.list(options)) {
+    assert.ok(!found.has(info.oid), `list names ${info.oid} twice`);
+    found.set(info.oid, info);
+  }
+  return found;
+}
