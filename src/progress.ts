@@ -18,7 +18,7 @@ export interface Progress {
 export interface ProgressOptions {
   readonly output: { write(text: string): unknown; readonly columns?: number };
   readonly shown: boolean;
-  /** Nothing is shown before this many milliseconds. */
+  /** Nothing is shown before this many milliseconds. Default: `GIT_PROGRESS_DELAY` (in seconds), else 1,000. */
   readonly delayMs?: number;
   /** In milliseconds, monotonic. */
   readonly now?: () => number;
@@ -27,10 +27,12 @@ export interface ProgressOptions {
 /** A line is redrawn when this much time went by, in milliseconds. */
 const INTERVAL_MS = 200;
 
+const DELAY_MS = 1000;
+
 /** Starts a task; with `shown` false it costs nothing and shows nothing. */
 export function startProgress(title: string, total: number | undefined, options: ProgressOptions): Progress {
   if (!options.shown) return { add() {}, through: (content) => content, setTotal() {}, finish() {} };
-  const { output, delayMs = 1000, now = () => performance.now() } = options;
+  const { output, delayMs = usualDelay(), now = () => performance.now() } = options;
   const start = now();
   let count = 0;
   let bytes = 0;
@@ -42,6 +44,8 @@ export function startProgress(title: string, total: number | undefined, options:
     drawn = line.length;
     next = time + INTERVAL_MS;
   };
+  // Who waits for a server that sends nothing is told what for.
+  const first = setTimeout(() => drawn === 0 && draw(now(), "", "\r"), delayMs).unref();
   const add = (added: number, addedBytes = 0) => {
     count += added;
     bytes += addedBytes;
@@ -60,11 +64,17 @@ export function startProgress(title: string, total: number | undefined, options:
       total = known;
     },
     finish(done = true) {
+      clearTimeout(first);
       if (drawn > 0) draw(now(), done ? ", done." : "", "\n");
       drawn = 0;
       next = Number.POSITIVE_INFINITY;
     },
   };
+}
+
+/** git has the same variable for its own (git(1)). */
+function usualDelay({ GIT_PROGRESS_DELAY = "" } = process.env): number {
+  return /^[0-9]+$/.test(GIT_PROGRESS_DELAY) ? Number(GIT_PROGRESS_DELAY) * 1000 : DELAY_MS;
 }
 
 /** A size for people, with git's units: `12.00 MiB`, `1 byte` (strbuf_humanise_bytes). */
