@@ -1,7 +1,7 @@
 /** `git odb doctor`: git itself, our commands on PATH, and the environment. */
 
 import { existsSync } from "node:fs";
-import { runGit } from "../repo/process.js";
+import { gitVersion } from "../repo/git-version.js";
 import type { Finding } from "./doctor-finding.js";
 import { findOnPath } from "./path.js";
 
@@ -31,12 +31,10 @@ export function checkCommand(command: string): Finding {
 }
 
 async function checkGit(): Promise<Finding> {
-  const text = (await runGit(["version"])).stdout.toString().trim();
-  const [, major = 0, minor = 0] = (/^git version (\d+)\.(\d+)/.exec(text) ?? []).map(Number);
+  const { text, isSince } = await gitVersion();
   const check = "git";
-  const isSince = ([a, b]: readonly [number, number]) => major > a || (major === a && minor >= b);
-  if (isSince(STOCK)) return { check, state: "ok", message: text };
-  if (isSince(OLDEST)) {
+  if (isSince(...STOCK)) return { check, state: "ok", message: text };
+  if (isSince(...OLDEST)) {
     const message = `${text} is older than 2.39: only a git with ODB support works with stores here`;
     return { check, state: "advice", message, fix: "install git 2.39 or later" };
   }

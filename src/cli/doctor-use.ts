@@ -7,9 +7,11 @@ import { publishedRef, readPublished } from "../odb/published.js";
 import { readQueue } from "../odb/queue.js";
 import { stateDirectory } from "../odb/state.js";
 import { selectedPaths } from "../odb/survey.js";
+import { hasConfigHook, runsConfigHooks } from "../repo/config-hook.js";
 import { hookHealth, hookPlace } from "../repo/hooks.js";
 import { type Finding, type Patient, quoted } from "./doctor-finding.js";
-import { hookLine, prePushHook } from "./install.js";
+import { hookCommand, hookLine, hookManager } from "./hook-managers.js";
+import { prePushHook } from "./install.js";
 
 export async function* checkUse(patient: Patient): AsyncGenerator<Finding> {
   yield* checkAttributes(patient);
@@ -65,10 +67,13 @@ async function* checkPublished({ repo, odbs }: Patient): AsyncGenerator<Finding>
   }
 }
 
-async function checkHook({ repo }: Patient): Promise<Finding> {
+async function checkHook({ repo, entries }: Patient): Promise<Finding> {
   const { path, shared } = await hookPlace(repo, "pre-push");
-  const health = await hookHealth(path, prePushHook, "odb push --pre-push");
   const check = "hook";
+  if (hasConfigHook(entries, "pre-push", hookCommand) && (await runsConfigHooks())) {
+    return { check, state: "ok", message: "a hook of the config sends big files before a push" };
+  }
+  const health = await hookHealth(path, prePushHook, hookCommand);
   if (health === undefined) {
     const message = "git push does not send big files to the stores by itself";
     return {
@@ -82,7 +87,13 @@ async function checkHook({ repo }: Patient): Promise<Finding> {
     const message = `${path} is not executable, so git passes it over`;
     return { check, state: "bad", message, fix: `chmod +x ${quoted(path)}` };
   }
-  if (health.does) return { check, state: "ok", message: `${path} sends big files before a push` };
+  const manager = await hookManager(repo, path);
+  if (manager?.does || health.does)
+    return { check, state: "ok", message: `${path} sends big files before a push` };
+  if (manager !== undefined) {
+    const message = `${path} is of ${manager.name}, and sends no big files`;
+    return { check, state: "advice", message, fix: manager.advice };
+  }
   const message = `${path} is a hook of yours that sends no big files`;
   return { check, state: "advice", message, fix: `add to it: ${hookLine}` };
 }

@@ -2,10 +2,11 @@
 
 import type { Command } from "commander";
 import { OdbError } from "../errors.js";
+import { removeConfigHook } from "../repo/config-hook.js";
 import { openRepository } from "../repo/git.js";
 import { hookPlace, hookState, removeHook } from "../repo/hooks.js";
 import type { Context, OutputOptions } from "./context.js";
-import { prePushHook } from "./install.js";
+import { configHook, prePushHook } from "./install.js";
 
 export function define(command: Command, context: Context): void {
   command
@@ -14,8 +15,15 @@ export function define(command: Command, context: Context): void {
 }
 
 async function uninstall(options: OutputOptions, context: Context): Promise<void> {
-  const { path } = await hookPlace(await openRepository(), "pre-push");
+  const repo = await openRepository();
+  const { path } = await hookPlace(repo, "pre-push");
   const state = await hookState(path, prePushHook);
+  if (state !== "ours" && (await removeConfigHook(repo, configHook))) {
+    return context.note(
+      `hook.${configHook} removed: git push sends no blobs to ODBs by itself any more`,
+      options,
+    );
+  }
   if (state === "absent") return context.note(`${path}: there is no hook`, options);
   if (state === "other") {
     throw new OdbError(

@@ -1,19 +1,10 @@
 /** git odb push and its hook: which blobs go, to where, and when a push is stopped. */
 
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { cliEnv, gitOdb } from "../support/cli.js";
-import { git, spawnGit, tempRepo, tryGit } from "../support/git.js";
+import { git, spawnGit, tryGit } from "../support/git.js";
 import { tempDir } from "../support/temp.js";
 import { commit, emptyFixture, expectOk, useCommands, writeBig } from "./fixture.js";
 
@@ -259,86 +250,5 @@ describe("metadata refs", () => {
       expect.stringContaining("warning: origin does not take 1 metadata refs"),
     ]);
     expect(stored(store)).toEqual([blob(repo, "HEAD:a.bin")]);
-  });
-});
-
-describe("the hook", () => {
-  it("sends before git pushes, and stops the push when the store cannot take the blobs", () => {
-    const { repo, origin, store } = emptyFixture();
-    const { stderr } = gitOdb(["install"], { cwd: repo });
-    expect(stderr).toMatch(/pre-push: git push sends selected blobs/);
-    expect(gitOdb(["install"], { cwd: repo }).stderr).toMatch(/was installed already/);
-    writeBig(repo, "a.bin", 1000);
-    commit(repo, "one");
-    const gone = `${store}.gone`;
-    renameSync(store, gone);
-    const failed = tryGit(["push", "origin", "main"], { cwd: repo });
-    expect([failed.status, failed.stderr]).toEqual([1, expect.stringMatching(/fatal: .*no such directory/)]);
-    expect(git(["for-each-ref"], { cwd: origin })).toBe("");
-    renameSync(gone, store);
-    git(["tag", "-a", "-m", "x", "v1"], { cwd: repo });
-    git(["tag", "blob", "HEAD:a.bin"], { cwd: repo });
-    git(["push", "-q", "--tags", "origin", "main"], { cwd: repo });
-    expect([stored(store), metadata(origin)]).toEqual([
-      [blob(repo, "HEAD:a.bin")],
-      [blob(repo, "HEAD:a.bin")],
-    ]);
-    // By URL, where no remote-tracking ref tells what is there.
-    writeBig(repo, "b.bin", 1000);
-    commit(repo, "two");
-    git(["push", "-q", origin, "main"], { cwd: repo });
-    expect(metadata(origin)).toHaveLength(2);
-  });
-
-  it("says so when git-odb is not on PATH any more", () => {
-    const { repo } = emptyFixture();
-    expectOk(gitOdb(["install", "-q"], { cwd: repo }));
-    const path = (process.env.PATH ?? "").split(":").filter((folder) => !existsSync(join(folder, "git-odb")));
-    const { status, stderr } = tryGit(["push", "origin", "main"], {
-      cwd: repo,
-      env: { PATH: path.join(":") },
-    });
-    expect([status, stderr]).toEqual([1, expect.stringContaining("git-odb is not on PATH")]);
-  });
-
-  it("never replaces or removes a hook of the user's", () => {
-    const { repo } = emptyFixture();
-    const hook = join(repo, ".git/hooks/pre-push");
-    mkdirSync(join(repo, ".git/hooks"), { recursive: true });
-    writeFileSync(hook, "#!/bin/sh\nexit 0\n", { mode: 0o755 });
-    for (const verb of ["install", "uninstall"]) {
-      const { status, stderr } = gitOdb([verb], { cwd: repo });
-      expect([status, stderr]).toEqual([128, expect.stringMatching(/^fatal: .*pre-push is [^\n]*\n$/)]);
-      expect(readFileSync(hook, "utf8")).toBe("#!/bin/sh\nexit 0\n");
-    }
-    expect(gitOdb(["install"], { cwd: repo }).stderr).toContain(
-      'add this line to it, before anything that reads standard input: git odb push --pre-push "$@" || exit 1',
-    );
-    rmSync(hook);
-    expectOk(gitOdb(["install", "-q"], { cwd: repo }));
-    expectOk(gitOdb(["uninstall", "-q"], { cwd: repo }));
-    expect(existsSync(hook)).toBe(false);
-    expect(gitOdb(["uninstall"], { cwd: repo }).stderr).toContain("there is no hook");
-  });
-
-  it("honours core.hooksPath, but writes to no folder that other repositories share", () => {
-    const { repo } = emptyFixture();
-    git(["config", "core.hooksPath", "my-hooks"], { cwd: repo });
-    mkdirSync(join(repo, "deep"));
-    expectOk(gitOdb(["install", "-q"], { cwd: join(repo, "deep") }));
-    expect(existsSync(join(repo, "my-hooks/pre-push"))).toBe(true);
-    expectOk(gitOdb(["uninstall", "-q"], { cwd: repo }));
-    git(["config", "--unset", "core.hooksPath"], { cwd: repo });
-    const shared = tempDir("hooks");
-    const config = join(tempDir(), "config");
-    writeFileSync(config, `[core]\n\thooksPath = ${shared}\n`);
-    const env = { GIT_CONFIG_GLOBAL: config };
-    expect(gitOdb(["install"], { cwd: repo, env }).stderr).toMatch(
-      /core.hooksPath is set for more than this repository/,
-    );
-    expect(readdirSync(shared)).toEqual([]);
-    const bare = tempRepo("--bare");
-    expectOk(gitOdb(["install", "-q"], { cwd: bare }));
-    expect(existsSync(join(bare, "hooks/pre-push"))).toBe(true);
   });
 });
