@@ -71,9 +71,12 @@ export function toOdbError(error: unknown, context?: string): OdbError {
 /** The exit code of a command that ends with `error`: git's own numbers. */
 export function exitCodeOf(error: OdbError): number {
   if (error.code === "invalid") return 129;
-  if (error.code === "aborted") return isBrokenPipe(error) ? 141 : 130;
+  if (error.code === "aborted") return isBrokenPipe(error) ? 141 : (codeOfSignal[String(error.cause)] ?? 130);
   return 128;
 }
+
+/** What ended by a signal ends as a shell would say it: 128 and the signal's number. */
+const codeOfSignal: Readonly<Record<string, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 
 /** Whether the same call may succeed if it is made again. */
 export function isTransient(error: unknown): boolean {

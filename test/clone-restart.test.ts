@@ -135,3 +135,32 @@ describe("a git of the clone that was killed", () => {
     ]);
   });
 });
+
+describe("a clone of a repository in a bucket", () => {
+  let bucket: string;
+  beforeAll(() => {
+    bucket = `odb::${join(tempDir("bucket"), "b")}`;
+    expect(tryGit(["push", "-q", bucket, "main"], { cwd: full.work, env: cliEnv() }).status).toBe(0);
+  });
+
+  describe.each([
+    ["git clone", ["clone", "-q"]],
+    ["git odb clone", ["odb", "clone", "-q"]],
+  ])("by %s", (_, command) => {
+    it.each(["git", "self"] as const)(
+      "of which the index-pack (git) or the remote helper (self) was killed: %s leaves nothing, and can be run again",
+      (who) => {
+        const dir = join(tempDir("to"), "clone");
+        const preload = resolve(import.meta.dirname, "support/kill-git.cjs");
+        const kill = { KILL_IN: "git-remote-odb", KILL_GIT: "index-pack", KILL_WHO: who };
+        const env = cliEnv({ ...kill, NODE_OPTIONS: `--require ${preload}` });
+        const { status, stderr } = tryGit([...command, bucket, dir], { env });
+        expect([status, stderr]).toEqual([128, expect.stringMatching(/^(?:git-remote-odb|fatal|error): /m)]);
+        expect(existsSync(dir)).toBe(false);
+        expect(tryGit([...command, bucket, dir], { env: cliEnv() })).toMatchObject({ status: 0, stderr: "" });
+        expect(git(["status", "--porcelain"], { cwd: dir })).toBe("");
+        expect(tryGit(["fsck"], { cwd: dir, env: cliEnv() }).status).toBe(0);
+      },
+    );
+  });
+});

@@ -400,9 +400,10 @@ describe("failures", () => {
   });
 
   it.each([
-    ["metadata", 1],
-    ["history", 2],
-  ])("interrupted while the %s come, it leaves nothing", async (_, nth) => {
+    ["metadata", 1, "SIGINT", 130],
+    ["history", 2, "SIGTERM", 143],
+    ["history", 2, "SIGHUP", 129],
+  ] as const)("interrupted while the %s come, it leaves nothing", async (_, nth, signal, code) => {
     proxy.clear();
     proxy.seen.length = 0;
     // Protocol v2: the refs, then the objects, each by a POST.
@@ -414,8 +415,8 @@ describe("failures", () => {
     const ended = once(child, "close");
     while (!proxy.seen.some(({ fault }) => fault === "hang")) await sleep(20);
     expect(existsSync(join(dir, ".git"))).toBe(true);
-    child.kill("SIGINT");
-    expect((await ended)[0]).toBe(130);
+    child.kill(signal);
+    expect((await ended)[0]).toBe(code);
     expect(existsSync(dir)).toBe(false);
     proxy.clear();
   });

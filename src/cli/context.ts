@@ -13,7 +13,7 @@ export interface OutputOptions {
 
 /** The process round a verb. */
 export interface Context {
-  /** Aborted by SIGINT and SIGTERM (a second one kills at once), and when the reader of stdout went away. */
+  /** Aborted by SIGINT, SIGTERM and SIGHUP (a second one kills at once), and when the reader of stdout went away. */
   readonly signal: AbortSignal;
   /**
    * Writes to stdout, and waits while its reader is slower.
@@ -38,7 +38,8 @@ export function processContext(): Context {
   // Every transfer under way listens: many are no leak.
   setMaxListeners(0, controller.signal);
   const abort = (cause: unknown, what: string) => controller.abort(new OdbError("aborted", what, { cause }));
-  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => abort(name, "interrupted"));
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.once(name, () => abort(name, "interrupted"));
   stdout.on("error", (error) => abort(error, "the reader of stdout is gone"));
   // Nobody is left to be told.
   stderr.on("error", () => {});

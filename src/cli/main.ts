@@ -51,7 +51,7 @@ function usageExitCode(error: CommanderError): number {
 
 /** Says what went wrong, and gives the exit code for it. Interruptions need no words. */
 function report(error: OdbError): number {
-  if (error.code === "aborted") return error.cause === "SIGTERM" ? 143 : exitCodeOf(error);
+  if (error.code === "aborted") return exitCodeOf(error);
   process.stderr.write(`fatal: ${error.message.replaceAll("\n", " ")}\n`);
   if (error.code === "bug" && process.env.GIT_ODB_TRACE) process.stderr.write(`${error.stack}\n`);
   return exitCodeOf(error);

@@ -94,19 +94,23 @@ const verbs: Readonly<Record<string, Verb>> = {
 };
 
 describe.each(Object.entries(verbs))("%s", (_, verb) => {
-  it.each(["SIGKILL", "SIGINT"])(
+  it.each([
+    ["a SIGKILL", ["SIGKILL"]],
+    ["a signal that it hears", ["SIGINT", "SIGTERM"]],
+  ])(
     "loses nothing and leaves nothing behind, wherever it gets %s",
-    (signal) => {
+    (_, signals) => {
       const start = copyOf(source);
       verb.prepare?.(start.repo);
       const last = countSteps(copyOf(start), verb);
       expect(last).toBeGreaterThan(4);
-      for (const at of stopPoints(last, verb.stride)) {
+      for (const [n, at] of stopPoints(last, verb.stride).entries()) {
+        const signal = signals[n % signals.length] ?? "";
         const place = copyOf(start);
         const { repo } = place;
         const stopped = run(repo, verb, { KILL_AT: String(at), KILL_BY: signal });
         if (signal === "SIGKILL") expect([at, stopped.signal]).toEqual([at, signal]);
-        else expect([at, stopped.status, stopped.stderr]).toEqual([at, 130, ""]);
+        else expect([at, stopped.status, stopped.stderr]).toEqual([at, signal === "SIGTERM" ? 143 : 130, ""]);
         expect([at, fsck(repo)]).toEqual([at, ""]);
         for (const oid of missing(repo)) expect(existsSync(keyOf(place.store, oid))).toBe(true);
         const again = gitOdb(verb.args, { cwd: repo });

@@ -128,7 +128,7 @@ describe("a helper that is stopped in the middle of a batch", () => {
       await until(() => leftovers(clone.dir).length > 0);
       const ended = once(helper, "close");
       helper.kill(signal);
-      await ended;
+      expect(await ended).toEqual(signal === "SIGKILL" ? [null, signal] : [143, null]);
       // What had arrived may be kept by a helper that was asked to stop, but whole.
       if (signal === "SIGKILL") expect(promisorObjects(clone.dir)).toEqual(before);
       else expect(leftovers(clone.dir)).toEqual([]);

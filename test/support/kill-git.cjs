@@ -1,6 +1,8 @@
 // Preloaded into a command (NODE_OPTIONS=--require): at the start of its KILL_GIT-th git (a number, or `<verb>` or
-// `<verb>:<n>`), it kills that git (KILL_WHO=git) or itself, as kill -9 does. KILL_LOG: a file that gets each git's verb.
+// `<verb>:<n>`), it kills that git (KILL_WHO=git) or itself, as kill -9 does. KILL_IN: another command of ours than
+// git-odb. KILL_LOG: a file that gets each git's verb.
 const { appendFileSync } = require("node:fs");
+const { basename } = require("node:path");
 const child = require("node:child_process");
 
 const [target = "", nth = "1"] = (process.env.KILL_GIT ?? "").split(":");
@@ -12,7 +14,7 @@ function isTarget(verb) {
   return counts && seen === Number(/^[0-9]+$/.test(target) ? target : nth);
 }
 
-if (/git-odb\.cjs$|git-odb$/.test(process.argv[1] ?? "")) {
+if (basename(process.argv[1] ?? "", ".cjs") === (process.env.KILL_IN ?? "git-odb")) {
   const spawn = child.spawn;
   child.spawn = (command, args, ...rest) => {
     const started = spawn(command, args, ...rest);
