@@ -4,8 +4,9 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { gitOdb } from "../support/cli.js";
-import { git, tryGit } from "../support/git.js";
+import { cliEnv, gitOdb } from "../support/cli.js";
+import { git, spawnGit, tryGit } from "../support/git.js";
+import { startStaticServer } from "../support/static-server.js";
 import { tempDir } from "../support/temp.js";
 import { fsck, gitWithOdb, type LazyClone, lazyClone, promisorObjects } from "./lazy.js";
 
@@ -72,6 +73,33 @@ describe("git odb fetch", () => {
     expect(arrived(clone)).toEqual(["top.bin", "a/one.bin", "b/three.bin"]);
     expect(gitOdb(["fetch", "-q", "main~1"], { cwd: clone.dir }).status).toBe(0);
     expect(promisorObjects(clone.dir)).toContain(old);
+  });
+
+  it("of a revision's paths lets these be used when the store is gone", async () => {
+    const clone = lazyClone({ files });
+    commitAgain(clone, "a/two.txt", "second\nthird\n".repeat(5000));
+    const server = await startStaticServer(clone.store);
+    for (const key of ["odb.m.url", "remote.odb-m.url"])
+      git(["config", key, key === "odb.m.url" ? server.url : `odb::${server.url}`], { cwd: clone.dir });
+    const run = (...args: string[]) => spawnGit(args, { cwd: clone.dir, env: cliEnv() });
+    expect(await run("odb", "fetch", "-q", "main", "--", "a")).toMatchObject({ status: 0, stderr: "" });
+    await server.close();
+    const before = promisorObjects(clone.dir);
+    for (const args of [
+      ["checkout", "main", "--", "a"],
+      // Not `main a`: for that git wants every blob of the tree.
+      ["archive", "main:a"],
+      ["archive", "main~1:a"],
+      ["blame", "main", "--", "a/two.txt"],
+      ["log", "-p", "--binary", "main", "--", "a"],
+      ["diff", "main~1", "main", "--", "a"],
+    ]) {
+      expect([args[0], await run(...args)]).toEqual([args[0], expect.objectContaining({ status: 0 })]);
+    }
+    expect(readFileSync(join(clone.dir, "a/one.bin")).equals(files["a/one.bin"])).toBe(true);
+    expect(promisorObjects(clone.dir)).toEqual(before);
+    // The store was gone, indeed.
+    expect((await run("archive", "main:b")).status).not.toBe(0);
   });
 
   it("says with --dry-run what is missing, and brings nothing; --all looks at every ref", () => {
