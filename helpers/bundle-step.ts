@@ -1,9 +1,9 @@
 /** The restartable clone: what `refs/odbs/<name>/bundle` points to is downloaded and unbundled, once a ref value. */
 
-import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { isOwnerGone, ownedName } from "../src/bucket/owner.js";
+import { claimLock } from "../src/bucket/file-lock.js";
 import { download, ifAbsent } from "../src/bundle/download.js";
 import { isTransient, OdbError, toOdbError } from "../src/errors.js";
 import { isObjectId } from "../src/object/id.js";
@@ -48,7 +48,9 @@ export async function runBundleStep(
   const mark = join(odb.directory, "bundle");
   if (value === "" || (await isDealtWith(mark, value))) return;
   const folder = `${mark}.download`;
-  if (!(await claim(folder))) return;
+  // One process at a time; another one does without the bundle.
+  const claim = await claimLock(`${mark}.claimed`, ABANDONED_AFTER);
+  if (claim === undefined) return;
   try {
     await fetchBundle(odb, value, folder, warn, patience);
     await writeFile(mark, `${value} done\n`);
@@ -60,7 +62,7 @@ export async function runBundleStep(
     await writeFile(mark, `${value} ${again ? `failed ${Date.now()}` : "refused"}\n`);
     if (!again) await rm(folder, { recursive: true, force: true });
   } finally {
-    await rm(join(folder, "claimed"), { force: true });
+    await claim.release();
   }
 }
 
@@ -81,25 +83,6 @@ async function isDealtWith(mark: string, value: string): Promise<boolean> {
   const [seen, state, time] = text.trim().split(" ");
   if (seen !== value) return false;
   return state !== "failed" || Date.now() - Number(time) < RETRY_AFTER;
-}
-
-/** One process at a time; another one does without the bundle. What a process has left that is gone is taken over. */
-async function claim(folder: string): Promise<boolean> {
-  await mkdir(folder, { recursive: true });
-  const file = join(folder, "claimed");
-  const held = await stat(file).catch(ifAbsent(undefined));
-  if (held !== undefined) {
-    const isOld = Date.now() - held.mtimeMs > ABANDONED_AFTER;
-    const isGone = isOwnerGone((await readFile(file, "utf8").catch(ifAbsent(""))).trim());
-    if (isGone === true || (isGone === undefined && isOld)) await rm(file, { force: true });
-  }
-  try {
-    await writeFile(file, `${ownedName()}\n`, { flag: "wx" });
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw toOdbError(error);
-  }
 }
 
 async function fetchBundle(

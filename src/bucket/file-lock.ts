@@ -8,7 +8,17 @@
  * two can both find themselves alone; and as no announcement's name is used twice, removing a dead one's is safe.
  */
 
-import { lstat, mkdir, readdir, readlink, symlink, unlink, writeFile } from "node:fs/promises";
+import {
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rmdir,
+  symlink,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { OdbError } from "../errors.js";
 import { pause } from "./flow.js";
@@ -57,6 +67,47 @@ export async function takeLock(
   }
 }
 
+/** Tries of {@link claimLock} while others look at what a dead owner left, and the pause between them in milliseconds. */
+const CLAIM_TRIES = 50;
+const CLAIM_PAUSE_MS = 4;
+
+/**
+ * As {@link takeLock}, for a lock that is kept as long as its owner works: nobody is waited for. Where the file system has
+ * no symbolic links it is an ordinary file, and what a dead owner leaves there has to be removed by hand.
+ *
+ * @param foreignMs how long the lock of a process that we cannot see counts, by the file's clock
+ * @returns undefined when another has it, or is about to
+ */
+export async function claimLock(
+  path: string,
+  foreignMs = Number.POSITIVE_INFINITY,
+): Promise<HeldLock | undefined> {
+  const name = ownedName();
+  for (let tries = 0; tries < CLAIM_TRIES; tries++) {
+    const made = await tryLink(name, path);
+    if (made === "made") return held(name, path);
+    if (made === "unsupported") return await claimFile(name, path);
+    const owner = await ownerOf(path, Date.now(), foreignMs);
+    if (owner !== undefined && !owner.gone) return undefined;
+    if (owner !== undefined && !(await recover(path, foreignMs)))
+      await pause(CLAIM_PAUSE_MS, undefined, path);
+  }
+  return undefined;
+}
+
+async function claimFile(name: string, path: string): Promise<HeldLock | undefined> {
+  try {
+    await writeFile(path, name, { flag: "wx" });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    return undefined;
+  }
+  return {
+    isHeld: async () => (await readFile(path, "utf8")) === name,
+    release: () => unlink(path).catch(unlessAbsent),
+  };
+}
+
 function held(name: string, path: string): HeldLock {
   const isHeld = async () => (await ownerOf(path))?.name === name;
   return {
@@ -84,31 +135,51 @@ async function tryLink(name: string, path: string): Promise<"made" | "there" | "
 }
 
 /** Who holds the lock, and whether that one looks gone; undefined when nobody does. */
-async function ownerOf(path: string, now = Date.now()): Promise<{ name: string; gone: boolean } | undefined> {
+async function ownerOf(
+  path: string,
+  now = Date.now(),
+  foreignMs = FOREIGN_MS,
+): Promise<{ name: string; gone: boolean } | undefined> {
   try {
     const name = await readlink(path);
-    const gone = isOwnerGone(name) ?? now - (await lstat(path)).mtimeMs > FOREIGN_MS;
+    const gone = isOwnerGone(name) ?? now - (await lstat(path)).mtimeMs > foreignMs;
     return { name, gone };
   } catch (error) {
+    // No link: somebody else's, or ours where there are no links.
+    if ((error as NodeJS.ErrnoException).code === "EINVAL") return { name: "", gone: false };
     unlessAbsent(error);
     return undefined;
   }
 }
 
 /** Removes a dead owner's lock, unless another recoverer is at it. @returns whether it did */
-async function recover(path: string): Promise<boolean> {
+async function recover(path: string, foreignMs = FOREIGN_MS): Promise<boolean> {
   const folder = `${path}.recover`;
-  await mkdir(folder, { recursive: true });
-  const own = ownedName();
-  await writeFile(join(folder, own), "", { flag: "wx" });
+  const own = await announce(folder);
   try {
     const { mtimeMs: now } = await lstat(join(folder, own));
     if (await anyOther(folder, own, now)) return false;
-    if (!(await ownerOf(path, now))?.gone) return false;
+    if (!(await ownerOf(path, now, foreignMs))?.gone) return false;
     await unlink(path);
     return true;
   } finally {
     await unlink(join(folder, own)).catch(unlessAbsent);
+    // Fails while others are at it, who will do it.
+    await rmdir(folder).catch(() => {});
+  }
+}
+
+/** @returns the name of our file in the folder, which another may remove until it is there */
+async function announce(folder: string): Promise<string> {
+  const own = ownedName();
+  for (;;) {
+    try {
+      await mkdir(folder, { recursive: true });
+      await writeFile(join(folder, own), "", { flag: "wx" });
+      return own;
+    } catch (error) {
+      unlessAbsent(error);
+    }
   }
 }
 

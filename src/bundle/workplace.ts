@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { isOwnerGone, ownedName } from "../bucket/owner.js";
+import { claimLock } from "../bucket/file-lock.js";
 import { OdbError, toOdbError } from "../errors.js";
 import type { Repository } from "../repo/git.js";
 import { ifAbsent, versionIn } from "./download.js";
@@ -40,7 +40,10 @@ export async function openWorkplace(repo: Repository): Promise<Workplace> {
   const folder = join(repo.commonDir, "odb-bundles");
   const claim = join(folder, CLAIM);
   await mkdir(folder, { recursive: true }).catch(rethrow);
-  await takeClaim(claim);
+  const lock = await claimLock(claim).catch(rethrow);
+  if (lock === undefined) {
+    throw new OdbError("conflict", `another git odb bundle is at work here; if it is not, remove ${claim}`);
+  }
   const folderOf = ({ uri }: BundleEntry) => join(folder, nameOf(uri));
   const forget = (entry: BundleEntry) => rm(folderOf(entry), { recursive: true, force: true });
   const remember = async (entry: BundleEntry, verdict: Verdict) => {
@@ -58,14 +61,12 @@ export async function openWorkplace(repo: Repository): Promise<Workplace> {
       await remember(entry, { kind: "refused", version: await versionIn(folderOf(entry)), why });
     },
     async keepOnly(entries) {
-      const kept = new Set([CLAIM, ...entries.map(({ uri }) => nameOf(uri))]);
+      const kept = new Set([CLAIM, `${CLAIM}.recover`, ...entries.map(({ uri }) => nameOf(uri))]);
       for (const name of await readdir(folder)) {
         if (!kept.has(name)) await rm(join(folder, name), { recursive: true, force: true });
       }
     },
-    async [Symbol.asyncDispose]() {
-      await rm(claim, { force: true });
-    },
+    [Symbol.asyncDispose]: lock.release,
   };
 }
 
@@ -89,26 +90,6 @@ async function readVerdict(folder: string, entry: BundleEntry): Promise<Verdict 
   } catch {
     // None, or a run was killed while it wrote it: then nothing is known.
     return undefined;
-  }
-}
-
-async function takeClaim(claim: string): Promise<void> {
-  if (await take(claim)) return;
-  const owner = await readFile(claim, "utf8").catch(ifAbsent(""));
-  if (isOwnerGone(owner.trim()) !== true) {
-    throw new OdbError("conflict", `another git odb bundle is at work here; if it is not, remove ${claim}`);
-  }
-  await rm(claim, { force: true });
-  if (!(await take(claim))) throw new OdbError("conflict", "another git odb bundle has just begun here");
-}
-
-async function take(claim: string): Promise<boolean> {
-  try {
-    await writeFile(claim, ownedName(), { flag: "wx" });
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw toOdbError(error);
   }
 }
 

@@ -109,7 +109,7 @@ describe("what a dead process leaves", () => {
     const second = await takeLock(path);
     expect(await second?.isHeld()).toBe(true);
     await second?.release();
-    expect(readdirSync(dir)).toEqual(["lock.recover"]);
+    expect(readdirSync(dir)).toEqual([]);
   });
 
   it("removes its unfinished files after a day, and nothing of a live process", async () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, lutimesSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -125,11 +125,11 @@ describe("the bundle step", () => {
     await start(repo);
     const folder = join(repo, ".git/odb/magic");
     writeFileSync(join(folder, "bundle"), "");
-    const claimed = join(folder, "bundle.download/claimed");
-    writeFileSync(claimed, "1\n");
+    const claimed = join(folder, "bundle.claimed");
+    symlinkSync("000000000000-1-1-0000000000000000", claimed);
     await start(repo);
     expect(seen.length).toBe(1);
-    utimesSync(claimed, 1, 1);
+    lutimesSync(claimed, 1, 1);
     await start(repo);
     expect(has(repo, commit)).toBe(true);
   });
