@@ -2,7 +2,15 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -11,6 +19,7 @@ import { type CloneServer, makeCloneServer, noise } from "./support/clone-server
 import { type FaultyProxy, startFaultyProxy } from "./support/faulty-proxy.js";
 import { git, spawnGit, tempRepo, tryGit } from "./support/git.js";
 import { type GitHttpServer, startGitHttp } from "./support/git-http.js";
+import { startServeProcess } from "./support/serve-process.js";
 import { startStaticServer } from "./support/static-server.js";
 import { tempDir } from "./support/temp.js";
 import { lacks } from "./support/tools.js";
@@ -318,6 +327,23 @@ describe("a bundle ref", () => {
     const { dir, status, stderr } = await clone(accept, `${http.url}/bundled.git`);
     expect([status, stderr]).toEqual([0, expect.stringContaining("fetching bundle")]);
     expect(files.seen).toContain("GET /base.bundle");
+    expect(git(["for-each-ref", "refs/bundles"], { cwd: dir })).not.toBe("");
+    expectWhole(dir);
+  });
+
+  it("whose download is cut goes on with the rest of the file", async () => {
+    await using files = await startServeProcess(folder, { readOnly: true });
+    await using cutting = await startFaultyProxy(files.url);
+    pointTo(`${cutting.url}/base.bundle`);
+    const { size } = statSync(join(folder, "base.bundle"));
+    cutting.add({ path: /base\.bundle$/, fault: { kind: "truncate", afterBytes: size >> 1 } });
+    const { dir, status, stderr } = await clone(accept, `${http.url}/bundled.git`);
+    expect([status, stderr]).toEqual([0, expect.not.stringContaining("bundle of ODB")]);
+    const [first, second, ...more] = cutting.seen.map(({ headers }) => headers);
+    expect([first?.range, first?.["if-range"], more]).toEqual([undefined, undefined, []]);
+    const start = Number(/^bytes=([0-9]+)-$/.exec(second?.range ?? "")?.[1]);
+    expect(start > 0 && start <= size >> 1).toBe(true);
+    expect(second?.["if-range"]).toMatch(/^"/);
     expect(git(["for-each-ref", "refs/bundles"], { cwd: dir })).not.toBe("");
     expectWhole(dir);
   });
