@@ -13,7 +13,7 @@ export interface Entry {
   readonly modified?: Date;
   /**
    * SHA-256 of the content in hex, where our own upload recorded it with the object and the backend keeps it
-   * (S3 user metadata). `head` and `read` give it, a listing does not.
+   * (S3 user metadata): what was sent, whatever it was meant to be. `head` and `read` give it, a listing does not.
    */
   readonly sha256?: string;
 }

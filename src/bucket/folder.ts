@@ -12,7 +12,6 @@ export function folderBucket(bucket: Bucket, folder: string): Bucket {
   const inside = <E extends Entry>(entry: E): E => ({ ...entry, key: entry.key.slice(folder.length) });
   return wrapBucket(bucket, {
     name: `${bucket.name.replace(/\/$/, "")}/${folder}`.replace(/\/$/, ""),
-    ...(bucket.recordsSha256 && { recordsSha256: true }),
     async head(key, options) {
       const entry = await bucket.head(folder + key, options);
       return entry && inside(entry);

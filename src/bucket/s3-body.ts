@@ -17,6 +17,7 @@ const IN_MEMORY = 1024 * 1024;
  * must be that of the bytes sent.
  *
  * @param send one try
+ * @param sha256 of the source, in hex, if it is known: the service refuses other bytes
  * @throws OdbError integrity, for a source of another length; whatever the source throws
  */
 export async function withBody<T extends Uploaded>(
@@ -24,11 +25,12 @@ export async function withBody<T extends Uploaded>(
   range: { start: number; end: number } | undefined,
   what: string,
   send: Send<T>,
+  sha256?: string,
 ): Promise<{ answer: T; md5: string }> {
   const size = range === undefined ? source.size : range.end - range.start;
   const content = exactly(source.open(range), size, what);
   const sent =
-    size <= IN_MEMORY ? await sendBuffer(content, size, send) : await sendStream(content, size, send);
+    size <= IN_MEMORY ? await sendBuffer(content, size, send, sha256) : await sendStream(content, size, send);
   checkEtag(sent.answer, sent.md5, what);
   return sent;
 }
@@ -70,10 +72,10 @@ export async function md5Of(source: Source, range: ByteRange): Promise<string> {
 
 type Send<T> = (body: RequestBody) => Promise<T>;
 
-async function sendBuffer<T>(content: Content, size: number, send: Send<T>) {
+async function sendBuffer<T>(content: Content, size: number, send: Send<T>, known?: string) {
   const bytes = await collect(content, size);
   const md5 = createHash("md5").update(bytes).digest();
-  const sha256 = hash("sha256", bytes, "hex");
+  const sha256 = known ?? hash("sha256", bytes, "hex");
   const answer = await send({ source: sourceOf(bytes), bytes, md5: md5.toString("base64"), sha256 });
   return { answer, md5: md5.toString("hex") };
 }

@@ -3,6 +3,7 @@
 import type { Source } from "../object/content.js";
 import type { WriteOptions, WriteOutcome } from "./bucket.js";
 import { withBody } from "./s3-body.js";
+import type { RequestBody } from "./s3-calls.js";
 import { bareEtag, fullKey, type S3Context, uploadHeaders } from "./s3-request.js";
 
 /** What a conditional write adds. */
@@ -22,11 +23,12 @@ export async function putOnce(
   { metadata, ...condition }: PutExtras = {},
 ): Promise<WriteOutcome> {
   const what = `write ${context.name}/${key}`;
-  const sent = await withBody(source, undefined, what, (body) => {
+  const send = (body: RequestBody) => {
     const recorded = { ...(body.sha256 && { sha256: body.sha256 }), ...options };
     const headers = uploadHeaders(context, recorded, metadata);
     const input = { ...fullKey(context, key), ...headers, ...condition, body };
     return context.call("PutObject", input, what, options.signal);
-  });
+  };
+  const sent = await withBody(source, undefined, what, send, options.sha256);
   return { written: true, ...(sent.answer.ETag !== undefined && { etag: bareEtag(sent.answer.ETag) }) };
 }

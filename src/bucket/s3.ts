@@ -50,6 +50,7 @@ export function s3Bucket(url: string | BucketLocation, options: S3BucketOptions 
   const assertBucket = bucketCheck(context);
   return {
     name,
+    recordsSha256: true,
     head: (key, call) => headKey(context, assertBucket, key, call),
     read: (key, call) => readKey(context, assertBucket, key, call),
     write: (key, source, call) => writeKey(context, conditions, key, source, call),

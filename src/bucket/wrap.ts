@@ -6,6 +6,7 @@ import type { Bucket } from "./bucket.js";
 export function wrapBucket(bucket: Bucket, changed: Partial<Bucket>): Bucket {
   return {
     name: bucket.name,
+    ...(bucket.recordsSha256 && { recordsSha256: true }),
     ...(bucket.checksSha256 && { checksSha256: true }),
     // Asked for only when it is needed: looking at it may make the folder.
     get stagingDirectory() {

@@ -17,6 +17,7 @@ import { recoverPackWork, withPackWork } from "../repo/pack-work.js";
 import { type LocalPack, listPacks, presentInPack } from "../repo/packs.js";
 import { removeLoose, rewritePacks } from "../repo/rewrite-packs.js";
 import { inParallel } from "../store/parallel.js";
+import { openLocalBlobs } from "./local-blobs.js";
 import { type OffloadScope, offloadCandidates } from "./offload-candidates.js";
 import { promiseBlobs, readPromised } from "./promise.js";
 import type { Odb } from "./session.js";
@@ -120,19 +121,23 @@ async function verifyAll(
 ): Promise<Map<ObjectId, ObjectInfo>> {
   const store = await odb.store();
   const proved = new Map<ObjectId, ObjectInfo>();
-  async function* oids() {
-    for (const oid of candidates.keys()) if (local.has(oid)) yield oid;
-  }
+  const wanted = [...candidates.keys()].filter((oid) => local.has(oid));
+  await using copies = await openLocalBlobs(odb.repo, wanted);
   const verify = async (oid: ObjectId) => {
     options.signal?.throwIfAborted();
-    const info = await store.verify(oid, options).catch((error: unknown) => isBroken(odb, oid, error));
+    const call = { ...options, own: copies.own(oid) };
+    const info = await store.verify(oid, call).catch((error: unknown) => isBroken(odb, oid, error));
     return info?.type === "blob" ? info : undefined;
   };
-  for await (const info of inParallel(oids(), odb.config.concurrency ?? CONCURRENCY, verify)) {
+  for await (const info of inParallel(each(wanted), odb.config.concurrency ?? CONCURRENCY, verify)) {
     proved.set(info.oid, info);
     options.onVerified?.(info);
   }
   return proved;
+}
+
+async function* each<T>(items: Iterable<T>): AsyncGenerator<T> {
+  yield* items;
 }
 
 function isBroken(odb: Odb, oid: ObjectId, cause: unknown): never {

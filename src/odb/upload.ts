@@ -1,12 +1,9 @@
 /** Upload: selected blobs into their ODBs, in parallel and in bounded memory, then the metadata refs of all of them. */
 
 import type { CallOptions } from "../bucket/bucket.js";
-import { OdbError } from "../errors.js";
-import { contentOf } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
-import { type CatFile, infosOf, openCatFile } from "../repo/cat-file.js";
-import type { Repository } from "../repo/git.js";
+import { type LocalBlobs, openLocalBlobs } from "./local-blobs.js";
 import { listMetadataRefs, writeMetadataRefs } from "./refs.js";
 import type { Odb } from "./session.js";
 
@@ -31,12 +28,6 @@ export interface UploadReport {
  */
 const CONCURRENCY = 48;
 
-/** Up to this many bytes a blob is read into memory, by the one git that all share. */
-const SMALL = 1024 * 1024;
-
-/** Larger ones on their way at the same time: each has a git of its own, which streams it. */
-const LARGE_AT_ONCE = 4;
-
 /**
  * Brings blobs into the ODB: what it is known to have is not sent again. The metadata refs are written when all are
  * through, and also of what was stored before a failure.
@@ -54,7 +45,7 @@ export async function uploadBlobs(
   const sent: ObjectInfo[] = [];
   const missing: ObjectId[] = [];
   const wanted = new Set(oids);
-  await using local = await openLocal(odb.repo, wanted);
+  await using local = await openLocalBlobs(odb.repo, wanted);
   const take = async (oid: ObjectId) => {
     options.signal?.throwIfAborted();
     // What was confirmed once may have gone since.
@@ -96,66 +87,6 @@ async function upload(
   // Put by another clone, and not here: dropped, or never fetched.
   const there = await odb.claim(oid, options);
   return there && { info: there, sent: false };
-}
-
-/** The repository's blobs, for many workers at once. */
-interface LocalBlobs extends AsyncDisposable {
-  /** Of those that are here. */
-  readonly infos: ReadonlyMap<ObjectId, ObjectInfo>;
-  use(info: ObjectInfo, take: (content: AsyncIterable<Uint8Array>) => Promise<void>): Promise<void>;
-}
-
-async function openLocal(repo: Repository, oids: Iterable<ObjectId>): Promise<LocalBlobs> {
-  const infos = new Map<ObjectId, ObjectInfo>();
-  for await (const info of infosOf(repo, oids)) if (info !== undefined) infos.set(info.oid, info);
-  const shared = openCatFile(repo);
-  const one = turns(1);
-  const few = turns(LARGE_AT_ONCE);
-  return {
-    infos,
-    async use(info, take) {
-      if (info.size > SMALL) {
-        return few(async () => {
-          await using own = openCatFile(repo);
-          await take(await contentIn(own, info));
-        });
-      }
-      const bytes = Buffer.allocUnsafe(info.size);
-      await one(async () => {
-        let at = 0;
-        // A chunk is the reader's until the next one is asked for: kept ones are copied.
-        for await (const chunk of await contentIn(shared, info)) {
-          bytes.set(chunk, at);
-          at += chunk.length;
-        }
-      });
-      await take(contentOf(bytes));
-    },
-    [Symbol.asyncDispose]: () => shared.close(),
-  };
-}
-
-async function contentIn(objects: CatFile, info: ObjectInfo): Promise<AsyncIterable<Uint8Array>> {
-  const object = await objects.get(info.oid);
-  if (object !== undefined) return object.content;
-  throw new OdbError("conflict", `object ${info.oid} went away while it was to be sent: run this again`);
-}
-
-/** Lets so many in at a time, in the order in which they come. */
-function turns(width: number): <T>(act: () => Promise<T>) => Promise<T> {
-  const waiting: (() => void)[] = [];
-  let free = width;
-  return async (act) => {
-    if (free > 0) free -= 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-    try {
-      return await act();
-    } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else free += 1;
-    }
-  };
 }
 
 /** Every item once; after a failure no new one is begun, and those under way come to their end. */

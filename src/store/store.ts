@@ -18,6 +18,24 @@ export interface StoredObject {
   readonly content: Content;
 }
 
+/** What a caller has itself of an object: enough to know it by a checksum that the store recorded. */
+export interface OwnCopy {
+  /** In bytes. */
+  readonly size: number;
+  /**
+   * SHA-256 in hex of the content, computed when it is asked for: when there is one to compare it with.
+   *
+   * @returns undefined when the copy proves not to be the object
+   */
+  sha256(): Promise<string | undefined>;
+}
+
+/** Options of {@link ObjectStore.verify}. */
+export interface VerifyOptions extends CallOptions {
+  /** The object as the caller has it. */
+  readonly own?: OwnCopy | undefined;
+}
+
 /** Options of {@link ObjectStore.list}. */
 export interface StoreListOptions extends CallOptions {
   /** Told of an object that is left out of the list because it is broken. */
@@ -50,13 +68,14 @@ export interface ObjectStore {
   put(object: SourceObject, options?: CallOptions): Promise<void>;
 
   /**
-   * Proves that the store's copy is the object, at this moment: by size and the checksum recorded by our own
-   * upload where the backend keeps it, else by reading and hashing it.
+   * Proves that the store's copy is the object, at this moment: where the caller has the object, too, by the size and the
+   * checksum that the backend keeps of what was uploaded, if both are those of its copy; else by reading and hashing it.
+   * A recorded checksum by itself says what was sent once, not that it was this object.
    *
    * @returns its info, or undefined when absent
    * @throws OdbError integrity, when other bytes lie under this id
    */
-  verify(oid: ObjectId, options?: CallOptions): Promise<ObjectInfo | undefined>;
+  verify(oid: ObjectId, options?: VerifyOptions): Promise<ObjectInfo | undefined>;
 
   /**
    * Every object, each once, in no promised order.

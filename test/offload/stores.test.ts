@@ -1,8 +1,8 @@
 /** Stores of every kind that are down, slow, denied, lying or cut off: nothing is dropped or half there, one line says why. */
 
 import { once } from "node:events";
-import { cpSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Bucket } from "../../src/bucket/bucket.js";
 import { openBucket } from "../../src/bucket/open.js";
@@ -11,6 +11,7 @@ import { cliEnv, startOdb } from "../support/cli.js";
 import { type Fault, type FaultRule, type FaultyProxy, startFaultyProxy } from "../support/faulty-proxy.js";
 import { git, gitBytes, spawnGit } from "../support/git.js";
 import { type EmbeddedS3, startS3 } from "../support/s3/index.js";
+import { putUnrecorded } from "../support/s3/unrecorded.js";
 import { type ServeProcess, startServeProcess } from "../support/serve-process.js";
 import { tempDir } from "../support/temp.js";
 import { bigBlobs, expectOk, fsck, missing, pushedFixture, useCommands } from "./fixture.js";
@@ -32,6 +33,8 @@ interface Kind {
   readonly server: () => string;
   /** The URL of a store, `base` in the server's place. */
   readonly url: (store: string, base: string) => string;
+  /** Puts an object there by no upload of ours: no checksum is recorded, so that a proof is read. */
+  put(store: string, key: string, bytes: Buffer): Promise<unknown>;
 }
 
 let s3: EmbeddedS3;
@@ -47,6 +50,11 @@ const kinds: Readonly<Record<string, Kind>> = {
     stop: () => http.close(),
     server: () => http.url,
     url: (store, base) => `${base}/${store}`,
+    async put(store, key, bytes) {
+      const path = join(root, store, key);
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, bytes);
+    },
   },
   S3: {
     async start() {
@@ -56,6 +64,7 @@ const kinds: Readonly<Record<string, Kind>> = {
     stop: () => s3.close(),
     server: () => s3.endpoint,
     url: (store, base) => s3.url(store, { endpoint: base }),
+    put: (store, key, bytes) => putUnrecorded(s3, `${store}/${key}`, bytes),
   },
 };
 
@@ -83,8 +92,7 @@ describe.each(Object.entries(kinds))("a store behind %s", (_, kind) => {
     const name = `store${++stores}`;
     const bucket = await openBucket(kind.url(name, kind.server()));
     const oids = bigBlobs(repo);
-    // Not by an upload of ours: no checksum is recorded, so that a proof is read.
-    if (filled) for (const oid of oids) await bucket.write(keyOf(oid), sourceOf(blobOf(repo, oid)));
+    if (filled) for (const oid of oids) await kind.put(name, keyOf(oid), blobOf(repo, oid));
     const url = kind.url(name, proxy.url);
     for (const [key, value] of [
       ["remote.origin.url", origin],
