@@ -43,7 +43,7 @@ export async function copyLfsObjects(
     const entry = await bucket.head(lfsKey(object.oid), call);
     return entry?.size === object.size ? undefined : object;
   };
-  for await (const object of inParallel(each(objects), WIDTH, check)) absent.push(object);
+  for await (const object of inParallel(objects, WIDTH, check)) absent.push(object);
   const missing: string[] = [];
   let [copied, bytes] = [0, 0];
   for (let at = 0; at < absent.length; at += BATCH) {
@@ -55,17 +55,13 @@ export async function copyLfsObjects(
       else await retrying(() => copyOne(client, bucket, object, action, call), {}, object.oid, call.signal);
       return action && object;
     };
-    for await (const { size } of inParallel(each(batch), WIDTH, copy)) {
+    for await (const { size } of inParallel(batch, WIDTH, copy)) {
       copied++;
       bytes += size;
       onBytes(size);
     }
   }
   return { copied, bytes, missing };
-}
-
-async function* each<T>(items: Iterable<T>): AsyncIterable<T> {
-  yield* items;
 }
 
 async function copyOne(

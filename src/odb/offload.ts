@@ -129,15 +129,11 @@ async function verifyAll(
     const info = await store.verify(oid, call).catch((error: unknown) => isBroken(odb, oid, error));
     return info?.type === "blob" ? info : undefined;
   };
-  for await (const info of inParallel(each(wanted), odb.config.concurrency ?? CONCURRENCY, verify)) {
+  for await (const info of inParallel(wanted, odb.config.concurrency ?? CONCURRENCY, verify)) {
     proved.set(info.oid, info);
     options.onVerified?.(info);
   }
   return proved;
-}
-
-async function* each<T>(items: Iterable<T>): AsyncGenerator<T> {
-  yield* items;
 }
 
 function isBroken(odb: Odb, oid: ObjectId, cause: unknown): never {

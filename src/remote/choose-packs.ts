@@ -46,12 +46,9 @@ export async function choosePacks(
 }
 
 async function historiesOf(place: PackPlace, packs: readonly OpenPack[]): Promise<History[]> {
-  async function* each() {
-    yield* packs;
-  }
   const histories: History[] = [];
   const read = (one: OpenPack) => readHistory(packReader(place, one), one.source, place.hash);
-  for await (const history of inParallel(each(), PARALLEL, read)) histories.push(history);
+  for await (const history of inParallel(packs, PARALLEL, read)) histories.push(history);
   return histories;
 }
 

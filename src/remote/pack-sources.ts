@@ -34,11 +34,8 @@ const PARALLEL = 8;
 
 /** Reads every index whole, its checksum verified, in the order of the packs. */
 export async function openPacks(place: PackPlace, packs: readonly BucketPack[]): Promise<OpenPack[]> {
-  async function* each() {
-    yield* packs;
-  }
   const opened: OpenPack[] = [];
-  for await (const one of inParallel(each(), PARALLEL, (pack) => openPack(place, pack))) opened.push(one);
+  for await (const one of inParallel(packs, PARALLEL, (pack) => openPack(place, pack))) opened.push(one);
   return opened;
 }
 

@@ -53,15 +53,12 @@ async function notIn(
   doomed: ReadonlySet<string>,
   call: CallOptions,
 ): Promise<ObjectId[]> {
-  async function* each() {
-    yield* oids;
-  }
   const look = async (oid: ObjectId) => {
     const key = objectKey(settings, oid);
     return doomed.has(key) || (await bucket.head(key, call)) === undefined ? oid : undefined;
   };
   const lacking: ObjectId[] = [];
-  for await (const oid of inParallel(each(), PARALLEL, look)) lacking.push(oid);
+  for await (const oid of inParallel(oids, PARALLEL, look)) lacking.push(oid);
   return lacking;
 }
 

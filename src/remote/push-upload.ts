@@ -9,13 +9,14 @@ import { OdbError } from "../errors.js";
 import type { Source } from "../object/content.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import type { ObjectType } from "../object/info.js";
+import { openLocalBlobs } from "../odb/local-blobs.js";
 import type { Progress } from "../progress.js";
-import { infosOf, openCatFile } from "../repo/cat-file.js";
+import { infosOf } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
 import { packKey } from "../store/bucket-packs.js";
+import { inParallel } from "../store/parallel.js";
 import type { BucketSettings } from "../store/settings.js";
 import { putContent } from "../store/stage.js";
-import type { ObjectStore } from "../store/store.js";
 import { privateFolder } from "./private-folder.js";
 import type { NewObjects } from "./push-objects.js";
 import { objectKey, openObjects } from "./repository.js";
@@ -36,8 +37,8 @@ export interface Upload {
   readonly signal?: AbortSignal;
 }
 
-/** Blobs on their way at the same time: each has a git of its own. */
-const PARALLEL = 4;
+/** Blobs on their way at the same time: as `git odb push` has. */
+const PARALLEL = 48;
 
 /**
  * Uploads everything; durable in the bucket when it resolves. A blob whose key is being removed goes into the pack.
@@ -60,34 +61,24 @@ export async function uploadObjects(upload: Upload, objects: NewObjects): Promis
 }
 
 async function uploadBlobs(upload: Upload, selected: readonly ObjectId[]): Promise<void> {
-  const { bucket, settings, signal } = upload;
-  const queue = [...selected];
-  if (queue.length === 0) return;
-  const progress = upload.countBlobs(queue.length);
+  const { repo, bucket, settings, signal } = upload;
+  if (selected.length === 0) return;
+  const progress = upload.countBlobs(selected.length);
   const store = await openObjects(bucket, settings, call(signal));
-  const worker = async () => {
-    await using local = openCatFile(upload.repo);
-    for (let oid = queue.shift(); oid !== undefined; oid = queue.shift()) {
-      await putLocal(store, local, oid, progress, signal);
-      progress.add(1);
-    }
+  await using local = await openLocalBlobs(repo, selected);
+  const uploadOne = async (oid: ObjectId) => {
+    const info = local.infos.get(oid);
+    if (info === undefined) throw gone(oid);
+    await local.use(info, (content) => putContent(store, info, progress.through(content), call(signal)));
+    progress.add(1);
   };
-  const workers = Array.from({ length: Math.min(PARALLEL, queue.length) }, worker);
-  const failed = (await Promise.allSettled(workers)).find((outcome) => outcome.status === "rejected");
-  progress.finish(failed === undefined);
-  if (failed) throw failed.reason;
-}
-
-async function putLocal(
-  store: ObjectStore,
-  local: ReturnType<typeof openCatFile>,
-  oid: ObjectId,
-  progress: Progress,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const object = await local.get(oid);
-  if (object === undefined) throw gone(oid);
-  await putContent(store, object.info, progress.through(object.content), call(signal));
+  let done = false;
+  try {
+    for await (const _ of inParallel(selected, PARALLEL, uploadOne));
+    done = true;
+  } finally {
+    progress.finish(done);
+  }
 }
 
 /** `git pack-objects` makes it in a folder that `git prune` clears away after a crash. */
