@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { collect, contentOf, hashObject, sourceOf, verified } from "../src/object/content.js";
 import { isObjectId, parseObjectId } from "../src/object/id.js";
 import { formatInfo, parseInfo, parseSize } from "../src/object/info.js";
-import { decodeLoose, deflateLoose, encodeLoose } from "../src/object/loose.js";
+import { decodeLoose, deflateLoose, deflateWhole, encodeLoose } from "../src/object/loose.js";
 import { git, tempRepo } from "./support/git.js";
 
 const MiB = 1024 * 1024;
@@ -80,6 +80,21 @@ describe("loose objects", () => {
         const headed = Buffer.concat([Buffer.from(`blob ${size}\0`), content]);
         expect(deflateLoose("blob", content).equals(deflateSync(headed, { level: 0 }))).toBe(true);
       }
+    }
+  });
+
+  it("compresses what can be compressed, and stores the rest", () => {
+    const random = randomBytes(70_000);
+    const image = random.map((byte, n) => (n % 4 === 3 ? 255 : byte));
+    for (const content of [Buffer.from(random.toString("base64")), image, Buffer.alloc(70_000)]) {
+      const deflated = deflateWhole(content);
+      expect(deflated.length).toBeLessThan(content.length * 0.95);
+      expect(inflateSync(deflated).equals(content)).toBe(true);
+    }
+    for (const content of [random, deflateSync(Buffer.from(random.toString("hex")))]) {
+      const stored = deflateWhole(content);
+      expect(stored.length - content.length).toBeLessThan(40);
+      expect(inflateSync(stored).equals(content)).toBe(true);
     }
   });
 

@@ -1,7 +1,7 @@
 /** A pack file that grows, with its index and its promisor mark at the end: gitformat-pack(5), builtin/index-pack.c. */
 
 import { createHash, type Hash } from "node:crypto";
-import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { OdbError, toOdbError } from "../errors.js";
@@ -9,6 +9,16 @@ import type { HashAlgorithm, ObjectId } from "../object/id.js";
 import type { IndexEntry } from "../pack/idx.js";
 import { formatIndex } from "../pack/idx-write.js";
 import { temporaryPack } from "./left-behind.js";
+import {
+  openNew,
+  packMode,
+  sweptAway,
+  syncDirectory,
+  unlessThere,
+  writeAll,
+  writeDurably,
+  writePieces,
+} from "./pack-files.js";
 
 /** A pack under way. Entries are added one after the other: `begin`, any number of `append`, `end`. */
 export interface PackFile {
@@ -151,12 +161,12 @@ class GrowingPack implements PackFile {
 
   async #flush(): Promise<void> {
     if (this.#heldSize === 0) return;
-    const [only] = this.#held;
-    const bytes = only !== undefined && this.#held.length === 1 ? only : Buffer.concat(this.#held);
+    const pieces = this.#held;
+    const size = this.#heldSize;
     this.#held = [];
     this.#heldSize = 0;
-    await this.#guard(writeAll(this.#handle, bytes, this.#written));
-    this.#written += bytes.length;
+    await this.#guard(writePieces(this.#handle, pieces, size, this.#written));
+    this.#written += size;
     if (this.#written - this.#synced < SYNC_STEP) return;
     this.#synced = this.#written;
     await this.#guard(this.#handle.datasync());
@@ -222,64 +232,4 @@ function header(count: number): Buffer {
   const bytes = Buffer.from("PACK\0\0\0\u0002\0\0\0\0", "latin1");
   bytes.writeUInt32BE(count, 8);
   return bytes;
-}
-
-/** A new repository that was copied without its empty folders has no `pack`. */
-async function openNew(path: string, directory: string): Promise<FileHandle> {
-  try {
-    return await open(path, "wx+", 0o600);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
-  await mkdir(directory, { recursive: true });
-  return open(path, "wx+", 0o600);
-}
-
-async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, position + at);
-    at += bytesWritten;
-  }
-}
-
-/** Read only, as git makes packs; readable by those who can read the folder (`core.sharedRepository`). */
-async function packMode(directory: string): Promise<number> {
-  return 0o444 & (await stat(directory)).mode;
-}
-
-async function writeDurably(path: string, bytes: Uint8Array, mode: number): Promise<void> {
-  const handle = await open(path, "wx", 0o600);
-  try {
-    await handle.writeFile(bytes);
-    await handle.chmod(mode);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** What is under way looks like what was left behind to a gc that keeps nothing, however new it is. */
-function sweptAway(error: NodeJS.ErrnoException): never {
-  if (error.code !== "ENOENT") throw error;
-  throw new OdbError(
-    "conflict",
-    `${error.path} was removed while it was written (git gc --prune=now at the same time?): run this again`,
-    { cause: error },
-  );
-}
-
-/** Another process has just written the same pack: its mark is as good as ours. */
-function unlessThere(error: NodeJS.ErrnoException): void {
-  if (error.code !== "EEXIST") throw error;
-}
-
-/** Makes the names in a folder durable; some systems (Windows) cannot open one. */
-async function syncDirectory(directory: string): Promise<void> {
-  if (process.platform === "win32") return;
-  const handle = await open(directory, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
