@@ -181,9 +181,10 @@ function parsePush(line: string): PushCommand {
 
 function formatRefs({ hash, refs, head }: RemoteRefs): string {
   const lines = refs.map(({ name, oid }) => `${oid} ${name}\n`);
+  // First, as servers have it and git ls-remote shows it.
+  if (head !== undefined) lines.unshift(`@${head} HEAD\n`);
   // git takes SHA-1 for granted.
   if (hash !== "sha1") lines.unshift(`:object-format ${hash}\n`);
-  if (head !== undefined) lines.push(`@${head} HEAD\n`);
   return `${lines.join("")}\n`;
 }
 

@@ -86,7 +86,7 @@ describe("the conversation", () => {
     const { said } = await converse("list\n\n", {
       list: async () => ({ hash: "sha256", refs, head: "refs/heads/main" }),
     });
-    expect(said).toBe(`:object-format sha256\n${oid} refs/heads/main\n@refs/heads/main HEAD\n\n`);
+    expect(said).toBe(`:object-format sha256\n@refs/heads/main HEAD\n${oid} refs/heads/main\n\n`);
   });
 
   it("gathers a batch of fetches, and several batches", async () => {

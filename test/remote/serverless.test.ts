@@ -118,7 +118,7 @@ test("tags, deletion, mirror", () => {
       .git("ls-remote", "origin")
       .split("\n")
       .map((line) => line.split("\t")[1]),
-  ).toEqual(["refs/heads/main", "refs/tags/light", "HEAD"]);
+  ).toEqual(["HEAD", "refs/heads/main", "refs/tags/light"]);
   const copy = `odb::${tempDir("mirror")}`;
   const mirror = clonePerson(url, "--mirror");
   mirror.git("push", "-q", "--mirror", copy);
