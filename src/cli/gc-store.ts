@@ -1,4 +1,4 @@
-/** `git odb gc --store <remote>`: collects in the bucket of a serverless repository. */
+/** `git odb gc --store [<remote>]`: collects in the bucket of a serverless repository. */
 
 import { openBucket } from "../bucket/open.js";
 import { OdbError } from "../errors.js";
@@ -9,10 +9,12 @@ import { getConfig } from "../repo/config.js";
 import { gitCredentials } from "../repo/credential.js";
 import { openRepository } from "../repo/git.js";
 import type { Context, OutputOptions } from "./context.js";
+import { targetOf } from "./push-target.js";
 
 /** Options of the verb, with `--store`. */
 export interface StoreOptions extends OutputOptions {
-  readonly store?: string;
+  /** The remote; true when none is named. */
+  readonly store?: string | true;
   readonly dryRun?: boolean;
   readonly grace?: string;
 }
@@ -20,7 +22,7 @@ export interface StoreOptions extends OutputOptions {
 const DAY_MS = 24 * 3600 * 1000;
 
 /** Runs it, and prints one line for each key that was removed or found. */
-export async function gcStore(remote: string, options: StoreOptions, context: Context): Promise<void> {
+export async function gcStore(remote: string | true, options: StoreOptions, context: Context): Promise<void> {
   const graceMs = parseGrace(options.grace);
   const url = await bucketOf(remote);
   const bucket = await openBucket(url, { credentials: gitCredentials() });
@@ -45,7 +47,8 @@ export async function gcStore(remote: string, options: StoreOptions, context: Co
   }
 }
 
-async function bucketOf(remote: string): Promise<string> {
+async function bucketOf(named: string | true): Promise<string> {
+  const remote = named === true ? (await targetOf(await openRepository(), undefined)).destination : named;
   const isUrl = /[:/\\]/.test(remote);
   const url = isUrl ? remote : await getConfig(await openRepository(), `remote.${remote}.url`);
   if (url === undefined)

@@ -14,7 +14,10 @@ interface Options extends StoreOptions {
 export function define(command: Command, context: Context): void {
   command
     .option("--all", "make one promisor pack of all, however large they are")
-    .option("--store <remote>", "collect in the bucket of a serverless repository instead")
+    .option(
+      "--store [remote]",
+      "collect in the bucket of a serverless repository instead (default: the remote that git push takes)",
+    )
     .option("-n, --dry-run", "with --store: only say what would be done")
     .option("--grace <days>", "with --store: how long what no ref needs is kept (default 14)")
     .option("-q, --quiet", "say nothing but errors")
@@ -24,7 +27,7 @@ export function define(command: Command, context: Context): void {
 async function gc(options: Options, context: Context): Promise<void> {
   if (options.store !== undefined) return gcStore(options.store, options, context);
   if (options.dryRun || options.grace !== undefined) {
-    throw new OdbError("invalid", "--dry-run and --grace belong to --store: name the remote with it");
+    throw new OdbError("invalid", "--dry-run and --grace belong to --store: give it, too");
   }
   const { before, after } = await consolidatePacks(await openRepository(), { all: options.all ?? false });
   context.note(

@@ -47,6 +47,7 @@ test("packs become one; what no ref needs goes in a second run after the grace p
   expect(packs(bucket)).toHaveLength(5);
   expect(existsSync(lost)).toBe(true);
   expect(gc(ann, "--dry-run").stdout).toBe("");
+  expect(gitOdb(["gc", "--store", "--dry-run"], { cwd: ann.dir })).toMatchObject({ status: 0, stdout: "" });
   expect(gc(ann, "--grace=0", "--dry-run").stdout).toContain(`would remove ${lost.slice(bucket.length + 1)}`);
   expect(existsSync(lost)).toBe(true);
   expect(gc(ann, "--grace=0")).toMatchObject({ status: 0 });
