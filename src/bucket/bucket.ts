@@ -48,6 +48,12 @@ export interface WriteOptions extends CallOptions {
   readonly contentType?: string;
 }
 
+/** Options of {@link Bucket.writeStream}. */
+export interface StreamOptions extends CallOptions {
+  /** In bytes, where the caller knows it beforehand: a backend with parts then makes them large enough. */
+  readonly size?: number;
+}
+
 /** A lost race is an outcome, not an error. `etag` is absent where a backend gives none. */
 export type WriteOutcome = { readonly written: true; readonly etag?: string } | { readonly written: false };
 
@@ -98,7 +104,7 @@ export interface Bucket {
    *
    * @returns the size
    */
-  writeStream?(key: string, content: Content, options?: CallOptions): Promise<number>;
+  writeStream?(key: string, content: Content, options?: StreamOptions): Promise<number>;
 
   /** Removes keys; one that is absent already is no error. */
   remove(keys: readonly string[], options?: CallOptions): Promise<void>;

@@ -7,6 +7,7 @@ export type {
   Entry,
   ListOptions,
   ReadOptions,
+  StreamOptions,
   WriteOptions,
   WriteOutcome,
 } from "./bucket.js";

@@ -21,6 +21,8 @@ export interface S3Limits {
   readonly oneCopy: number;
   /** A part of an upload has at least this many bytes. */
   readonly part: number;
+  /** A part of a stream whose size is not known. */
+  readonly streamPart: number;
   /** A part of a large copy. */
   readonly copyPart: number;
   /** Keys (not bytes) on a page of a listing. */
@@ -35,6 +37,7 @@ export const defaultLimits: S3Limits = {
   onePutAtMost: 5 * 1024 * MIB,
   oneCopy: 5 * 1024 * MIB,
   part: 16 * MIB,
+  streamPart: 8 * MIB,
   copyPart: 1024 * MIB,
   page: 1000,
 };

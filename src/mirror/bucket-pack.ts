@@ -12,6 +12,7 @@ import type { KnownObjects, PackPlace } from "./known.js";
 /** Small reads go by blocks, many of them one after the other; large ones go straight. */
 const BLOCK = 256 * 1024;
 const BLOCKS = 32;
+const AHEAD = 4;
 
 /** @param name for messages */
 export function packAccess(
@@ -26,7 +27,7 @@ export function packAccess(
     throw new OdbError("unavailable", `${bucket.name}/${key} was removed while it was read: try again`);
   };
   const block = async (start: number, end: number) => await collect(await range(start, end), BLOCK);
-  const small = blockwise(block, size, BLOCK, BLOCKS);
+  const small = blockwise(block, size, BLOCK, BLOCKS, AHEAD);
   const read = async (start: number, end: number) =>
     end - start <= BLOCK ? contentOf(await small(start, end)) : await range(start, end);
   return { name, hash, size, read };

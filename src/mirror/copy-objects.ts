@@ -2,7 +2,7 @@
 
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
-import { type Source as Bytes, type Content, sourceOf } from "../object/content.js";
+import type { Source as Bytes, Content } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
 import type { ArrivedPack } from "./arriving-pack.js";
 import { type FetchedPack, fetchPack, type PackDemand } from "./fetched-pack.js";
@@ -107,9 +107,9 @@ async function putStreamed(run: ClaimingRun, content: Content, demand: PackDeman
   if (!(await bucket.copy(key, `objects/pack/${name}.pack`, call))) {
     throw new OdbError("unavailable", `${bucket.name}/${key} was removed while it was needed: run it again`);
   }
-  await bucket.write(`objects/pack/${name}.idx`, sent(run, sourceOf(index)), call);
+  await bucket.write(`objects/pack/${name}.idx`, sent(run, index), call);
   const lfs = await copyLfs(run, streamed.pointers);
-  return { objects: count, bytes: size + index.length, superseded: await listPack(run, name), lfs };
+  return { objects: count, bytes: size + index.size, superseded: await listPack(run, name), lfs };
 }
 
 /** LFS objects come before the refs that need them, as all objects do. */

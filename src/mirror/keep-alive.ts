@@ -4,7 +4,7 @@ import type { Content } from "../object/content.js";
 
 /** How far and how patiently to read ahead. */
 export interface KeepAliveOptions {
-  /** In bytes; default 8 MiB. */
+  /** In bytes; default 4 MiB. */
   readonly ahead?: number;
   /** Once so far ahead, a chunk is taken all the same each time so many milliseconds went by. Default 5,000. */
   readonly everyMs?: number;
@@ -15,7 +15,7 @@ export interface KeepAliveOptions {
  * seconds: an hour of a bucket that does not move at all costs 46 MiB of memory.
  */
 export async function* keptAlive(content: Content, options: KeepAliveOptions = {}): Content {
-  const { ahead = 8 * 1024 * 1024, everyMs = 5000 } = options;
+  const { ahead = 4 * 1024 * 1024, everyMs = 5000 } = options;
   const chunks: Uint8Array[] = [];
   let held = 0;
   let end: { error?: unknown } | undefined;

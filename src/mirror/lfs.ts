@@ -79,7 +79,7 @@ async function copyOne(
   } else if (bucket.writeStream !== undefined) {
     const temporary = `${temporaryPrefix}${randomUUID()}/lfs`;
     try {
-      await bucket.writeStream(temporary, content, call);
+      await bucket.writeStream(temporary, content, { ...call, size: object.size });
       await bucket.copy(temporary, key, call);
     } finally {
       await bucket.remove([temporary]);

@@ -3,6 +3,7 @@
 import { OdbError } from "../errors.js";
 import { type HashAlgorithm, hexLength, type ObjectId } from "../object/id.js";
 import type { ObjectType } from "../object/info.js";
+import type { Likeness } from "../pack/scan.js";
 import type { KnownObjects } from "./known.js";
 
 /** A type of which objects can refer to others. */
@@ -15,6 +16,7 @@ export type LinkVisitor = (bytes: Buffer, at: number) => void;
  * Shows all ids that an object refers to; those of submodules' commits are left out.
  *
  * @param nameOf gives the object's id for an error
+ * @param likeness of a tree: what it has in common with one whose ids were shown before may be left out
  * @throws OdbError integrity, when it is malformed
  */
 export function visitLinks(
@@ -23,23 +25,49 @@ export function visitLinks(
   hash: HashAlgorithm,
   visit: LinkVisitor,
   nameOf: () => string,
+  likeness?: Likeness,
 ): void {
   const isWell =
     type === "tree"
-      ? visitTree(content, hexLength[hash] / 2, visit)
+      ? visitTree(content, hexLength[hash] / 2, visit, likeness)
       : visitHeader(type, content, hash, visit);
   if (!isWell) throw new OdbError("integrity", `object ${nameOf()} is no well-formed ${type}`);
 }
 
 /** An entry: mode, space, name, NUL, id (gitformat-pack(5) has the rest). */
-function visitTree(content: Buffer, width: number, visit: LinkVisitor): boolean {
-  for (let at = 0; at < content.length; ) {
-    const end = content.indexOf(0, at);
-    if (end < 0 || end + 1 + width > content.length) return false;
-    if (!isSubmodule(content, at)) visit(content, end + 1);
-    at = end + 1 + width;
+function visitTree(
+  content: Buffer,
+  width: number,
+  visit: LinkVisitor,
+  { base, copied }: Likeness = { base: content, copied: [] },
+): boolean {
+  let run = 0;
+  // The beginning of an entry of the base: its entries are walked along with those of the tree.
+  let inBase = 0;
+  for (let at = 0, end = 0; at < content.length; at = end) {
+    end = entryEnd(content, at, width);
+    if (end < 0) return false;
+    while ((copied[run]?.end ?? Number.POSITIVE_INFINITY) <= at) run++;
+    const { start = Number.POSITIVE_INFINITY, end: runEnd = 0, from = 0 } = copied[run] ?? {};
+    const isCopied = start <= at && end <= runEnd;
+    if (isCopied) {
+      const original = from + at - start;
+      while (inBase >= 0 && inBase < original) inBase = entryEnd(base, inBase, width);
+      if (inBase === original) {
+        // The same entry: what begins where an entry does, and is the same, ends where it does.
+        inBase += end - at;
+        continue;
+      }
+    }
+    if (!isSubmodule(content, at)) visit(content, end - width);
   }
   return true;
+}
+
+/** Where the entry ends that begins at `at`, or a negative number when it does not. */
+function entryEnd(tree: Buffer, at: number, width: number): number {
+  const end = tree.indexOf(0, at) + 1 + width;
+  return end > at + 1 + width && end <= tree.length ? end : -1;
 }
 
 /** Mode 160000 is a submodule: its commit is another repository's. */

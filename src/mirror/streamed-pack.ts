@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
-import type { Content } from "../object/content.js";
+import type { Content, Source } from "../object/content.js";
 import { BaseMemory } from "../pack/base-memory.js";
 import { completePack } from "../pack/complete.js";
 import { type ObjectTable, referrers } from "../pack/object-table.js";
@@ -27,7 +27,7 @@ export interface StreamedPack extends AsyncDisposable {
   readonly size: number;
   /** The pack's temporary key: to be copied to its own. Disposal removes it. */
   readonly key: string;
-  readonly index: Buffer;
+  readonly index: Source;
   /** The LFS objects that its blobs point to. */
   readonly pointers: readonly LfsObject[];
 }
@@ -109,10 +109,10 @@ async function* basesOf(
 
 /** Gathers the pointers of git-lfs, and what objects refer to. */
 function observer({ hash }: PackDemand, pointers: Map<string, LfsObject>): ObjectObserver {
-  return (type, number, content, table) => {
+  return (type, number, content, table, likeness) => {
     if (type !== "blob") {
       const visit = (bytes: Buffer, at: number) => void table.refer(bytes, at, number);
-      return visitLinks(type, content, hash, visit, () => table.oidOf(number));
+      return visitLinks(type, content, hash, visit, () => table.oidOf(number), likeness);
     }
     const pointer = parsePointer(content);
     if (pointer !== undefined) pointers.set(pointer.oid, pointer);

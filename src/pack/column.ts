@@ -1,9 +1,10 @@
-/** A growing column of numbers, or of short runs of bytes, in pages: nothing is copied when it grows. */
+/** A growing column of numbers, or of short runs of them, in pages: nothing is copied when it grows. */
 
-/** Rows a page. */
-const PAGE = 1 << 14;
+/** Rows a page: 2 to this power. */
+const PAGE_BITS = 14;
+const PAGE = 1 << PAGE_BITS;
 
-type Page = Buffer | Float64Array | Uint32Array;
+type Page = Float64Array | Uint32Array | Int32Array;
 
 /** A row has `width` elements; rows are reserved in order before they are used. */
 export class Column<T extends Page> {
@@ -23,22 +24,22 @@ export class Column<T extends Page> {
 
   /** The page of a row. */
   page(row: number): T {
-    const page = this.#pages[Math.floor(row / PAGE)];
+    const page = this.#pages[row >>> PAGE_BITS];
     if (page === undefined) throw new RangeError(`row ${row} is not reserved`);
     return page;
   }
 
-  /** Where in its page a row lies, for columns of bytes. */
-  range(row: number): [start: number, end: number] {
-    const start = (row % PAGE) * this.#width;
-    return [start, start + this.#width];
+  /** Where in its page a row begins. */
+  start(row: number): number {
+    return (row & (PAGE - 1)) * this.#width;
   }
 
+  /** Of a column whose rows are one element each. */
   get(row: number): number {
-    return this.page(row)[row % PAGE] ?? 0;
+    return this.page(row)[row & (PAGE - 1)] ?? 0;
   }
 
   set(row: number, value: number): void {
-    this.page(row)[row % PAGE] = value;
+    this.page(row)[row & (PAGE - 1)] = value;
   }
 }

@@ -1,5 +1,7 @@
 /** Deltas whose base was not at hand when they came by: kept flat, and found again by their bases. */
 
+import { Column } from "./column.js";
+
 /** What a delta stands on: an offset in the pack, or, negative, the number of an object whose place is not known yet. */
 export type BaseKey = number;
 
@@ -13,34 +15,49 @@ export function numberOfKey(key: BaseKey): number | undefined {
   return key < 0 ? -1 - key : undefined;
 }
 
-/** Some 40 bytes a delta, but for those that are held themselves. Added in the order of the pack, then looked up. */
+/** Deltas that are held lie in blocks of this size, in bytes: a small Buffer of Node's keeps 8 KiB alive. */
+const BLOCK = 256 * 1024;
+
+/** Some 30 bytes a delta, but for those that are held themselves. Added in the order of the pack, then looked up. */
 export class DeferredDeltas {
-  readonly #offsets: number[] = [];
-  readonly #crcs: number[] = [];
-  readonly #keys: number[] = [];
+  readonly #offsets = new Column((length) => new Float64Array(length));
+  readonly #crcs = new Column((length) => new Uint32Array(length));
+  readonly #keys = new Column((length) => new Float64Array(length));
+  #count = 0;
   readonly #held = new Map<number, Buffer>();
+  /** What is free of the last block. */
+  #room: Buffer = Buffer.alloc(0);
   /** Rows in the order of their keys, once it was asked for. */
   #order: Uint32Array | undefined;
   #taken = new Uint8Array(0);
 
   get count(): number {
-    return this.#offsets.length;
+    return this.#count;
   }
 
-  /** @param delta where there is room for it: else it is read from the pack again */
+  /** @param delta copied, where there is room for it: else it is read from the pack again */
   add(offset: number, crc32: number, key: BaseKey, delta?: Buffer): void {
-    if (delta !== undefined) this.#held.set(this.#offsets.length, delta);
-    this.#offsets.push(offset);
-    this.#crcs.push(crc32);
-    this.#keys.push(key);
+    const row = this.#count++;
+    if (delta !== undefined) this.#held.set(row, this.#copied(delta));
+    for (const column of [this.#offsets, this.#crcs, this.#keys]) column.reserve(row);
+    this.#offsets.set(row, offset);
+    this.#crcs.set(row, crc32);
+    this.#keys.set(row, key);
+  }
+
+  #copied(delta: Buffer): Buffer {
+    if (this.#room.length < delta.length) this.#room = Buffer.allocUnsafeSlow(Math.max(BLOCK, delta.length));
+    const copy = this.#room.subarray(0, delta.copy(this.#room));
+    this.#room = this.#room.subarray(copy.length);
+    return copy;
   }
 
   offsetOf(row: number): number {
-    return this.#offsets[row] ?? 0;
+    return this.#offsets.get(row);
   }
 
   crcOf(row: number): number {
-    return this.#crcs[row] ?? 0;
+    return this.#crcs.get(row);
   }
 
   /** The delta, which is let go of. */
@@ -56,7 +73,7 @@ export class DeferredDeltas {
     const order = this.#sorted();
     for (let at = this.#find(key); at < order.length; at++) {
       const row = order[at] ?? 0;
-      if (this.#keys[row] !== key) break;
+      if (this.#keys.get(row) !== key) break;
       if (this.#taken[row] === 0) rows.push(row);
       this.#taken[row] = 1;
     }
@@ -65,14 +82,14 @@ export class DeferredDeltas {
 
   has(key: BaseKey): boolean {
     const row = this.#sorted()[this.#find(key)];
-    return row !== undefined && this.#keys[row] === key && this.#taken[row] === 0;
+    return row !== undefined && this.#keys.get(row) === key && this.#taken[row] === 0;
   }
 
   /** The bases of what nobody took, ascending, each once. Others may be taken meanwhile. */
   *keys(): Iterable<BaseKey> {
     let last: number | undefined;
     for (const row of this.#sorted()) {
-      const key = this.#keys[row] ?? 0;
+      const key = this.#keys.get(row);
       if (key === last || this.#taken[row] === 1) continue;
       last = key;
       yield key;
@@ -82,9 +99,9 @@ export class DeferredDeltas {
   #sorted(): Uint32Array {
     if (this.#order !== undefined) return this.#order;
     const keys = this.#keys;
-    this.#taken = new Uint8Array(keys.length);
-    this.#order = Uint32Array.from(keys.keys()).sort((a, b) => (keys[a] ?? 0) - (keys[b] ?? 0) || a - b);
-    return this.#order;
+    this.#taken = new Uint8Array(this.#count);
+    this.#order = new Uint32Array(this.#count).map((_, row) => row);
+    return this.#order.sort((a, b) => keys.get(a) - keys.get(b) || a - b);
   }
 
   /** The first place in the order whose key is not smaller. */
@@ -93,7 +110,7 @@ export class DeferredDeltas {
     let [low, high] = [0, order.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if ((this.#keys[order[middle] ?? 0] ?? 0) < key) low = middle + 1;
+      if (this.#keys.get(order[middle] ?? 0) < key) low = middle + 1;
       else high = middle;
     }
     return low;

@@ -17,20 +17,39 @@ export function deltaHead(delta: Buffer, what: string): DeltaHead {
   return { baseSize: base.value, size: result.value, start: result.end };
 }
 
+/** Bytes that an object has in common with the base it was made of. */
+export interface CopiedRun {
+  /** Where they begin in the object and, exclusive, end. */
+  readonly start: number;
+  readonly end: number;
+  /** Where they begin in the base. */
+  readonly from: number;
+}
+
 /**
  * The object that a delta makes of its base.
  *
  * @param head whose size the caller has found small enough to be held
+ * @param room that the object may lie in, where it is large enough: for those who have done with it soon
+ * @param copied gets the runs that are copied, in order
  * @throws OdbError integrity, when the delta is not one for this base
  */
-export function applyDeltaAtOnce(base: Buffer, delta: Buffer, head: DeltaHead, what: string): Buffer {
+export function applyDeltaAtOnce(
+  base: Buffer,
+  delta: Buffer,
+  head: DeltaHead,
+  what: string,
+  room?: Buffer,
+  copied?: CopiedRun[],
+): Buffer {
   if (head.baseSize !== base.length) {
     throw new OdbError(
       "integrity",
       `${what}: its delta is for a base of ${head.baseSize} bytes, not ${base.length}`,
     );
   }
-  const result = Buffer.allocUnsafe(head.size);
+  const isRoomy = room !== undefined && room.length >= head.size;
+  const result = isRoomy ? room.subarray(0, head.size) : Buffer.allocUnsafe(head.size);
   let made = 0;
   let at = head.start;
   while (at < delta.length) {
@@ -48,6 +67,7 @@ export function applyDeltaAtOnce(base: Buffer, delta: Buffer, head: DeltaHead, w
     for (let i = 0; i < 3; i++) if (op & (16 << i)) length += (delta[at++] ?? 0) << (8 * i);
     if (length === 0) length = 0x10000;
     if (at > delta.length || start + length > base.length || made + length > head.size) throw broken(what);
+    copied?.push({ start: made, end: made + length, from: start });
     made += base.copy(result, made, start, start + length);
   }
   if (made !== head.size) throw broken(what);

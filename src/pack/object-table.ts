@@ -1,9 +1,11 @@
 /** Objects by number, flat: a pack of a million of them is known in some 50 MB, where JavaScript objects would take 400. */
 
 import { randomInt } from "node:crypto";
+import type { Source } from "../object/content.js";
 import { type HashAlgorithm, hexLength, type ObjectId } from "../object/id.js";
 import { Column } from "./column.js";
-import { formatRows } from "./idx-write.js";
+import { IdColumn } from "./id-column.js";
+import { indexSource } from "./idx-write.js";
 
 /** Who refers to an object, where it is no object of the pack. */
 export const referrers = { ref: 0xffffffff, delta: 0xfffffffe } as const;
@@ -28,7 +30,9 @@ export class ObjectTable {
   readonly hash: HashAlgorithm;
   /** Bytes of an id. */
   readonly width: number;
-  readonly #oids: Column<Buffer>;
+  readonly #oids: IdColumn;
+  /** The id that is looked for. */
+  readonly #wanted: Int32Array;
   /** Where the object begins in the pack; 0: it is not in it, or not yet. */
   readonly #offsets = new Column((length) => new Float64Array(length));
   /** The CRC-32 of one in the pack; the number of who refers to one that is not. */
@@ -45,7 +49,8 @@ export class ObjectTable {
   constructor(hash: HashAlgorithm) {
     this.hash = hash;
     this.width = hexLength[hash] / 2;
-    this.#oids = new Column((length) => Buffer.alloc(length), this.width);
+    this.#oids = new IdColumn(this.width);
+    this.#wanted = this.#oids.words();
   }
 
   /** How many objects the pack has. */
@@ -78,7 +83,8 @@ export class ObjectTable {
   find(oid: ObjectId): number | undefined {
     const bytes = Buffer.from(oid, "hex");
     if (bytes.length !== this.width) return undefined;
-    const number = this.#lookUp(bytes, 0);
+    this.#oids.read(bytes, 0, this.#wanted);
+    const number = this.#lookUp();
     return number < 0 ? undefined : number;
   }
 
@@ -88,7 +94,9 @@ export class ObjectTable {
   }
 
   oidOf(number: number): ObjectId {
-    return this.#oids.page(number).toString("hex", ...this.#oids.range(number)) as ObjectId;
+    const bytes = Buffer.alloc(this.width);
+    this.#oids.copyTo(number, bytes, 0);
+    return bytes.toString("hex") as ObjectId;
   }
 
   /** The places of all objects, ascending; of one that stands twice, both. */
@@ -117,16 +125,13 @@ export class ObjectTable {
     }
   }
 
-  /** The index file of the pack. @param packChecksum its trailer in hex */
-  toIndex(packChecksum: string): Buffer {
+  /** The index file of the pack, once all of it is here. @param packChecksum its trailer in hex */
+  toIndex(packChecksum: string): Source {
     const sorted = this.#sorted(true);
-    return formatRows(
+    return indexSource(
       {
         count: sorted.length,
-        copyOid: (row, target, at) => {
-          const number = sorted[row] ?? 0;
-          this.#oids.page(number).copy(target, at, ...this.#oids.range(number));
-        },
+        copyOid: (row, target, at) => this.#oids.copyTo(sorted[row] ?? 0, target, at),
         crc32: (row) => this.#notes.get(sorted[row] ?? 0),
         offset: (row) => this.#offsets.get(sorted[row] ?? 0),
       },
@@ -142,41 +147,35 @@ export class ObjectTable {
 
   #number(bytes: Buffer, at: number): number {
     if (3 * this.#size >= 2 * this.#slots.length) this.#grow();
-    const found = this.#lookUp(bytes, at);
-    return found >= 0 ? found : this.#add(bytes, at, -1 - found);
+    this.#oids.read(bytes, at, this.#wanted);
+    const found = this.#lookUp();
+    return found >= 0 ? found : this.#add(-1 - found);
   }
 
-  /** @returns its number, or, negative, the slot that it would get */
-  #lookUp(bytes: Buffer, at: number): number {
+  /** @returns the number of the wanted id, or, negative, the slot that it would get */
+  #lookUp(): number {
     const mask = this.#slots.length - 1;
-    for (let slot = this.#hashOf(bytes, at) & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = this.#hashOfWanted() & mask; ; slot = (slot + 1) & mask) {
       const number = (this.#slots[slot] ?? 0) - 1;
       if (number < 0) return -1 - slot;
-      if (this.#isAt(number, bytes, at)) return number;
+      if (this.#oids.isAt(number, this.#wanted)) return number;
     }
   }
 
-  #add(bytes: Buffer, at: number, slot: number): number {
+  #add(slot: number): number {
     const number = this.#size++;
-    this.#oids.reserve(number);
+    this.#oids.add(number, this.#wanted);
     this.#offsets.reserve(number);
     this.#notes.reserve(number);
-    bytes.copy(this.#oids.page(number), this.#oids.range(number)[0], at, at + this.width);
     this.#slots[slot] = number + 1;
     return number;
   }
 
-  #isAt(number: number, bytes: Buffer, at: number): boolean {
-    const page = this.#oids.page(number);
-    const [start] = this.#oids.range(number);
-    // For so few bytes a call of Buffer.compare costs ten times as much.
-    for (let i = 0; i < this.width; i++) if (page[start + i] !== bytes[at + i]) return false;
-    return true;
-  }
-
-  #hashOf(bytes: Buffer, at: number): number {
+  #hashOfWanted(): number {
     let hash = this.#seed;
-    for (let i = 0; i < this.width; i += 4) hash = Math.imul(hash ^ bytes.readInt32LE(at + i), this.#seed);
+    for (let i = 0; i < this.#wanted.length; i++) {
+      hash = Math.imul(hash ^ (this.#wanted[i] ?? 0), this.#seed);
+    }
     return (hash ^ (hash >>> 15)) >>> 0;
   }
 
@@ -184,7 +183,8 @@ export class ObjectTable {
     this.#slots = new Uint32Array(2 * this.#slots.length);
     const mask = this.#slots.length - 1;
     for (let number = 0; number < this.#size; number++) {
-      let slot = this.#hashOf(this.#oids.page(number), this.#oids.range(number)[0]) & mask;
+      this.#oids.get(number, this.#wanted);
+      let slot = this.#hashOfWanted() & mask;
       while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
       this.#slots[slot] = number + 1;
     }
@@ -195,7 +195,7 @@ export class ObjectTable {
    * sorted.
    */
   #sorted(isPlaced: boolean): Uint32Array {
-    const heapOf = (number: number) => this.#oids.page(number).readUInt16BE(this.#oids.range(number)[0]);
+    const heapOf = (number: number) => this.#oids.prefix(number);
     const isWanted = (number: number) => (this.#offsets.get(number) !== 0) === isPlaced;
     const next = new Uint32Array(HEAPS + 1);
     for (let number = 0; number < this.#size; number++) {
@@ -213,14 +213,9 @@ export class ObjectTable {
     // Each heap ends now where the next one began.
     for (let heap = 0, start = 0; heap < HEAPS; heap++) {
       const end = next[heap] ?? 0;
-      if (end - start > 1) sorted.subarray(start, end).sort((a, b) => this.#compare(a, b));
+      if (end - start > 1) sorted.subarray(start, end).sort((a, b) => this.#oids.compare(a, b));
       start = end;
     }
     return sorted;
-  }
-
-  #compare(a: number, b: number): number {
-    const [start, end] = this.#oids.range(b);
-    return this.#oids.page(a).compare(this.#oids.page(b), start, end, ...this.#oids.range(a));
   }
 }

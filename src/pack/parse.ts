@@ -18,7 +18,9 @@ export interface PackEntry {
   readonly offset: number;
   /** Names it in errors. */
   readonly what: string;
-  /** All of it, when it is small; else to be read to its end, or closed, before the next entry is asked for. */
+  /**
+   * All of it, when it is small: valid until the next entry is asked for. Else to be read to its end, or closed, before that.
+   */
   readonly data: Buffer | EntryBody;
 }
 
@@ -33,6 +35,8 @@ export class PackReader {
   readonly #digest;
   readonly #hash: HashAlgorithm;
   readonly #what: string;
+  /** The small entries, one after the other. */
+  readonly #room = Buffer.allocUnsafeSlow(AT_ONCE + 1);
   #crc = 0;
 
   private constructor(
@@ -82,7 +86,7 @@ export class PackReader {
       // What a sound compressor needs at most.
       const most = length + header.size + (header.size >> 8) + 64;
       if (reader.buffered.length < most) await reader.fill(most);
-      const whole = inflatedAt(reader.buffered, length, header.size, what);
+      const whole = inflatedAt(reader.buffered, length, header.size, what, this.#room);
       if (whole !== undefined) {
         reader.skip(length + whole.consumed);
         return { header, offset, what, data: whole.content };
@@ -122,9 +126,10 @@ function inflatedAt(
   start: number,
   size: number,
   what: string,
+  room: Buffer,
 ): ReturnType<typeof inflateAtOnce> | undefined {
   try {
-    const inflated = inflateAtOnce(bytes.subarray(start), size, what);
+    const inflated = inflateAtOnce(bytes.subarray(start), size, what, room);
     return inflated.content.length === size ? inflated : undefined;
   } catch (error) {
     if (error instanceof OdbError && error.code === "integrity") return undefined;

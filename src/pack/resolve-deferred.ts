@@ -115,7 +115,8 @@ class Resolver {
   /** An object of the pack whose place is known. */
   async load(offset: number): Promise<DeltaBase> {
     const held = await this.#loadSmall(offset);
-    if (held !== undefined) return await this.memory.holdBytes(held.type, held.content);
+    // The cache may use its bytes again.
+    if (held !== undefined) return await this.memory.holdBytes(held.type, Buffer.from(held.content));
     const { type, content } = await readPacked(this.#pack, offset, { bases: this.memory });
     return await this.memory.hold(type, content);
   }

@@ -7,7 +7,7 @@ import type { Content } from "../object/content.js";
 import type { HashAlgorithm } from "../object/id.js";
 import type { ObjectType } from "../object/info.js";
 import { DeferredDeltas, keyOfNumber } from "./deferred.js";
-import { applyDeltaAtOnce, deltaHead } from "./delta-at-once.js";
+import { applyDeltaAtOnce, type CopiedRun, deltaHead } from "./delta-at-once.js";
 import type { EntryHeader } from "./entry.js";
 import { type HeldObject, ObjectCache } from "./object-cache.js";
 import { bodyDigest, bodyWhole, objectDigest } from "./object-digest.js";
@@ -15,14 +15,27 @@ import { ObjectTable, referrers } from "./object-table.js";
 import { type PackEntry, PackReader } from "./parse.js";
 
 /**
- * Sees every commit, tree and tag, and every blob of at most {@link SMALL_BLOB} bytes, whole, once its id is known: for
- * whoever checks that nothing is missing. `number` is the object's in the table.
+ * Sees every commit, tree and tag, and every blob of at most {@link SMALL_BLOB} bytes, whole, once its id is known; the
+ * content is valid until it returns. For whoever checks that nothing is missing. `number` is the object's in the table. `likeness` may be told of a tree that was
+ * made of one that was seen before.
  */
-export type ObjectObserver = (type: ObjectType, number: number, content: Buffer, table: ObjectTable) => void;
+export type ObjectObserver = (
+  type: ObjectType,
+  number: number,
+  content: Buffer,
+  table: ObjectTable,
+  likeness?: Likeness,
+) => void;
+
+/** What a tree has in common with another one, which was seen before. */
+export interface Likeness {
+  readonly base: Buffer;
+  readonly copied: readonly CopiedRun[];
+}
 
 /** How a pack is read. */
 export interface ScanOptions {
-  /** In bytes: objects held for the deltas that stand on them. Default 24 MiB. */
+  /** In bytes: objects held for the deltas that stand on them. Default 32 MiB. */
   readonly memory?: number;
   /** In bytes: deltas that have to wait, held so that the pack need not be asked for each. Default 16 MiB. */
   readonly deltaMemory?: number;
@@ -87,9 +100,11 @@ class Scanner {
   readonly deferred = new DeferredDeltas();
   readonly cache: ObjectCache;
   readonly #onObject: ObjectObserver | undefined;
+  /** What deltas make, one after the other. */
+  readonly #made = Buffer.allocUnsafeSlow(256 * 1024);
   #room: number;
 
-  constructor(hash: HashAlgorithm, { memory = 24 * MiB, deltaMemory = 16 * MiB, onObject }: ScanOptions) {
+  constructor(hash: HashAlgorithm, { memory = 32 * MiB, deltaMemory = 16 * MiB, onObject }: ScanOptions) {
     this.table = new ObjectTable(hash);
     this.cache = new ObjectCache(memory);
     this.#room = deltaMemory;
@@ -116,8 +131,10 @@ class Scanner {
     const base = this.#baseOf(header);
     const head = base && whole && deltaHead(whole, what);
     if (base !== undefined && whole !== undefined && head !== undefined && head.size <= this.cache.largest) {
-      const content = applyDeltaAtOnce(base.content, whole, head, what);
-      return this.#settle({ type: base.type, content }, offset, pack.crc32);
+      const copied: CopiedRun[] | undefined = base.type === "tree" ? [] : undefined;
+      const content = applyDeltaAtOnce(base.content, whole, head, what, this.#made, copied);
+      const likeness = copied && { base: base.content, copied };
+      return this.#settle({ type: base.type, content }, offset, pack.crc32, likeness);
     }
     const cost = (whole?.length ?? 0) + DELTA_OVERHEAD;
     const kept = whole !== undefined && cost <= this.#room ? whole : undefined;
@@ -154,10 +171,12 @@ class Scanner {
     return this.table.refer(Buffer.from(oid, "hex"), 0, referrers.delta);
   }
 
-  #settle(object: HeldObject, offset: number, crc32: number): void {
+  #settle(object: HeldObject, offset: number, crc32: number, likeness?: Likeness): void {
     const { type, content } = object;
     const number = this.table.place(objectDigest(this.table.hash, type, content), offset, crc32);
-    if (type !== "blob" || content.length <= SMALL_BLOB) this.#onObject?.(type, number, content, this.table);
+    if (type !== "blob" || content.length <= SMALL_BLOB) {
+      this.#onObject?.(type, number, content, this.table, likeness);
+    }
     this.cache.put(offset, object);
   }
 }

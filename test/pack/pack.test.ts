@@ -92,7 +92,14 @@ describe.each(["sha1", "sha256"] as const)("packs that git wrote, %s", (hash) =>
     expect(
       await resolveDeferred(scanned, accessTo(bytes, hash), { memory: new BaseMemory(resolve) }),
     ).toEqual([]);
-    expect(scanned.table.toIndex(scanned.checksum).equals(idx)).toBe(true);
+    const index = scanned.table.toIndex(scanned.checksum);
+    const cuts = [0, 7, 1031, 1100, idx.length >> 1, idx.length - 45, idx.length - 3, idx.length];
+    for (const [i, end] of cuts.entries()) {
+      const start = cuts[i - 1] ?? 0;
+      expect((await collect(index.open({ start, end }), MiB)).equals(idx.subarray(start, end))).toBe(true);
+    }
+    expect((await collect(index.open(), MiB)).equals(idx)).toBe(true);
+    expect(index.size).toBe(idx.length);
   });
 
   it("show all commits, trees, tags and small blobs to an observer, once each", async () => {
