@@ -7,13 +7,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openBucket } from "../../src/bucket/open.js";
 import { lfsUrlOf } from "../../src/mirror/lfs-client.js";
 import { parsePointer } from "../../src/mirror/lfs-pointer.js";
-import { mirror } from "../../src/mirror/mirror.js";
-import type { MirrorDone, MirrorOptions } from "../../src/mirror/options.js";
 import { collect, contentOf } from "../../src/object/content.js";
 import { serveBucket } from "../../src/serve/server.js";
 import { spawnGit, tempRepo } from "../support/git.js";
 import { startLfsServer } from "../support/lfs-server.js";
-import { addCommit, cloneMirror, expectMirrors, stateOf } from "../support/mirror.js";
+import { addCommit, cloneMirror, expectMirrors, run, stateOf } from "../support/mirror.js";
 import { type EmbeddedS3, startS3 } from "../support/s3/index.js";
 import { tempDir } from "../support/temp.js";
 import { lacks } from "../support/tools.js";
@@ -24,14 +22,6 @@ beforeAll(async () => {
   Object.assign(process.env, s3.env);
 });
 afterAll(() => s3.close());
-
-async function run(source: string, target: string, options: MirrorOptions): Promise<MirrorDone> {
-  const { done, failed } = await mirror([{ source, target }], options);
-  for (const { error } of failed) throw error;
-  const [only] = done;
-  if (only === undefined) throw new Error("nothing was done");
-  return only;
-}
 
 async function readKey(target: string, content: Buffer): Promise<Buffer> {
   const oid = createHash("sha256").update(content).digest("hex");

@@ -8,10 +8,18 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openBucket } from "../../src/bucket/open.js";
 import { spoolInBucket } from "../../src/mirror/bucket-spool.js";
 import { mirror } from "../../src/mirror/mirror.js";
-import type { MirrorDone, MirrorOptions } from "../../src/mirror/options.js";
 import { collect, contentOf, sourceOf } from "../../src/object/content.js";
 import { git, tempRepo } from "../support/git.js";
-import { addCommit, cloneMirror, expectMirrors, headOf, sampleRepo, stateOf } from "../support/mirror.js";
+import {
+  addCommit,
+  cloneMirror,
+  expectMirrors,
+  headOf,
+  keysOf,
+  run,
+  sampleRepo,
+  stateOf,
+} from "../support/mirror.js";
 import { type EmbeddedS3, startS3 } from "../support/s3/index.js";
 import { startServeProcess } from "../support/serve-process.js";
 import { tempDir } from "../support/temp.js";
@@ -25,23 +33,6 @@ afterAll(() => s3.close());
 
 let count = 0;
 const newS3 = () => s3.url(`mirror-${++count}`);
-
-/** Mirrors one pair; throws its error. */
-async function run(source: string, target: string, options: MirrorOptions = {}): Promise<MirrorDone> {
-  const { done, failed } = await mirror([{ source, target }], options);
-  for (const { error } of failed) throw error;
-  const [only] = done;
-  if (only === undefined) throw new Error("nothing was done");
-  return only;
-}
-
-async function keysOf(target: string): Promise<string[]> {
-  const bucket = await openBucket(target);
-  const keys: string[] = [];
-  for await (const { key } of bucket.list("")) keys.push(key);
-  await bucket.close();
-  return keys;
-}
 
 describe("a first copy", () => {
   it.each(["file", "s3"])("of branches, tags of all kinds and other refs, to %s", async (kind) => {

@@ -4,11 +4,18 @@ import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openBucket } from "../../src/bucket/open.js";
-import { mirror } from "../../src/mirror/mirror.js";
-import type { MirrorDone, MirrorEvent, MirrorOptions } from "../../src/mirror/options.js";
+import type { MirrorEvent } from "../../src/mirror/options.js";
 import { collect, contentOf } from "../../src/object/content.js";
 import { git, tempRepo } from "../support/git.js";
-import { addCommit, cloneMirror, expectMirrors, sampleRepo, stateOf } from "../support/mirror.js";
+import {
+  addCommit,
+  cloneMirror,
+  expectMirrors,
+  keysOf,
+  run,
+  sampleRepo,
+  stateOf,
+} from "../support/mirror.js";
 import { type EmbeddedS3, startS3 } from "../support/s3/index.js";
 import { tempDir } from "../support/temp.js";
 
@@ -38,22 +45,6 @@ function answerWith(script: string): void {
 let count = 0;
 const newS3 = () => s3.url(`packs-${++count}`);
 
-async function run(source: string, target: string, options: MirrorOptions = {}): Promise<MirrorDone> {
-  const { done, failed } = await mirror([{ source, target }], options);
-  for (const { error } of failed) throw error;
-  const [only] = done;
-  if (only === undefined) throw new Error("nothing was done");
-  return only;
-}
-
-async function packsOf(target: string): Promise<string[]> {
-  const bucket = await openBucket(target);
-  const keys: string[] = [];
-  for await (const { key } of bucket.list("objects/pack/")) keys.push(key);
-  await bucket.close();
-  return keys;
-}
-
 describe.each([false, true])("a wrong pack, --stream %s", (stream) => {
   it.each([
     ["whole, but without what its objects refer to", "git rev-parse HEAD | git pack-objects -q --stdout"],
@@ -76,11 +67,11 @@ describe.each([false, true])("a wrong pack, --stream %s", (stream) => {
     answerWith('exec "$@"');
     await run(source, target, { stream, graceMs: 0 });
     await expectMirrors(source, target);
-    expect((await packsOf(target)).length).toBeLessThanOrEqual(6);
+    expect((await keysOf(target, "objects/pack/")).length).toBeLessThanOrEqual(6);
     addCommit(source, "new", "newer\n");
     // What the wrong pack left was seen by the run before: now it goes.
     await run(source, target, { stream, graceMs: 0 });
-    expect((await packsOf(target)).length).toBe(6);
+    expect((await keysOf(target, "objects/pack/")).length).toBe(6);
   });
 });
 
@@ -115,7 +106,7 @@ describe("a thin pack, --stream", () => {
       await expectMirrors(source, target);
     }
     const bucket = await openBucket(target);
-    const packs = (await packsOf(target)).filter((key) => key.endsWith(".pack"));
+    const packs = (await keysOf(target, "objects/pack/")).filter((key) => key.endsWith(".pack"));
     expect(packs.length).toBe(3);
     for (const key of packs) {
       const folder = tempDir("pack");
@@ -157,7 +148,7 @@ describe("a thin pack, --stream", () => {
     const { source, change } = longText();
     const target = tempDir("out");
     await run(source, target, { stream: true });
-    const [pack = ""] = (await packsOf(target)).filter((key) => key.endsWith(".pack"));
+    const [pack = ""] = (await keysOf(target, "objects/pack/")).filter((key) => key.endsWith(".pack"));
     const bytes = readFileSync(join(target, pack));
     const middle = bytes.length >> 1;
     bytes[middle] = (bytes[middle] ?? 0) ^ 0x55;

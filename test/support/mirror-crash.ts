@@ -10,7 +10,7 @@ import { startAnyS3 } from "./any-s3.js";
 import { commandFolder } from "./cli.js";
 import { type FaultyProxy, startFaultyProxy } from "./faulty-proxy.js";
 import { git } from "./git.js";
-import { addCommit, cloneMirror, expectMirrors, sampleRepo, stateOf } from "./mirror.js";
+import { addCommit, cloneMirror, expectMirrors, keysOf, sampleRepo, stateOf } from "./mirror.js";
 import type { S3Server } from "./s3/index.js";
 import { tempDir } from "./temp.js";
 
@@ -65,7 +65,8 @@ async function killedAtEachWrite({ isUpdate, kind, stream, writes }: CrashCase):
     if (published) expect([old, fresh]).toContainEqual(stateOf(await cloneMirror(target)));
     expect((await mirror([{ source, target }], { graceMs: 0, stream })).failed).toEqual([]);
     await expectMirrors(source, target);
-    expect(await temporaryKeys(target)).toEqual([]);
+    // What killed runs have left, the next one takes away without a grace period.
+    expect(await keysOf(target, "tmp/")).toEqual([]);
   }
   expect(killed).toBe(writes);
   expect(proxy.seen.filter(({ method }) => isWrite(method)).length).toBeGreaterThan(writes);
@@ -141,13 +142,4 @@ async function isPublished(target: string): Promise<boolean> {
   const entry = await bucket.head("info/refs");
   await bucket.close();
   return entry !== undefined;
-}
-
-/** What killed runs have left, which the next one takes away without a grace period. */
-async function temporaryKeys(target: string): Promise<string[]> {
-  const bucket = await openBucket(target);
-  const keys: string[] = [];
-  for await (const { key } of bucket.list("tmp/")) keys.push(key);
-  await bucket.close();
-  return keys;
 }

@@ -4,6 +4,8 @@ import { cpSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { openBucket } from "../../src/bucket/open.js";
+import { mirror } from "../../src/mirror/mirror.js";
+import type { MirrorDone, MirrorOptions } from "../../src/mirror/options.js";
 import { serveBucket } from "../../src/serve/server.js";
 import { git, spawnGit, tempRepo, tryGit } from "./git.js";
 import { tempDir } from "./temp.js";
@@ -42,6 +44,24 @@ export function addCommit(repo: string, file: string, content: string): string {
   git(["add", "."], { cwd: repo });
   git(["commit", "-qm", `change ${file}`], { cwd: repo });
   return git(["rev-parse", "HEAD"], { cwd: repo });
+}
+
+/** Mirrors one pair. @throws its error */
+export async function run(source: string, target: string, options: MirrorOptions = {}): Promise<MirrorDone> {
+  const { done, failed } = await mirror([{ source, target }], options);
+  for (const { error } of failed) throw error;
+  const [only] = done;
+  if (only === undefined) throw new Error("nothing was done");
+  return only;
+}
+
+/** The keys of a bucket that begin so. */
+export async function keysOf(target: string, prefix = ""): Promise<string[]> {
+  const bucket = await openBucket(target);
+  const keys: string[] = [];
+  for await (const { key } of bucket.list(prefix)) keys.push(key);
+  await bucket.close();
+  return keys;
 }
 
 /** All ids that the refs reach, and the refs. */
