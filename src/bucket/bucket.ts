@@ -115,6 +115,14 @@ export interface Bucket {
    */
   list(prefix: string, options?: ListOptions): AsyncIterable<Entry>;
 
+  /**
+   * Takes away what writes to keys with this prefix have left unfinished and nobody has worked on since `before`: it takes
+   * room, and no listing shows it. Only where there can be such a thing. Best effort: what the service does not let us see stays.
+   *
+   * @returns how many unfinished writes stay because they are younger, as far as they can be seen
+   */
+  removeUnfinished?(prefix: string, before: Date, options?: CallOptions): Promise<number>;
+
   /** Copies inside the bucket without the bytes passing through here. @returns false when `from` is absent */
   copy(from: string, to: string, options?: CallOptions): Promise<boolean>;
 

@@ -59,8 +59,15 @@ export async function stageCopy(folder: Folder, from: string, size: number, what
   return finish(path, size, what, "r+", async () => {});
 }
 
-/** Removes what dead processes left more than a day ago. */
-export async function removeStale(folder: Folder): Promise<void> {
+/**
+ * Removes what dead processes left. Where it cannot be known whether they are dead, they are so after a day without a sign
+ * of life.
+ *
+ * @param before only what was written last before this time
+ * @returns how many files stay because they are younger
+ */
+export async function removeStale(folder: Folder, before: number = Date.now() - STALE_MS): Promise<number> {
+  let left = 0;
   const directory = stagingPath(folder);
   const names = await readdir(directory).catch((error) => {
     if (isAbsent(error)) return [];
@@ -69,9 +76,13 @@ export async function removeStale(folder: Folder): Promise<void> {
   for (const name of names) {
     const path = join(directory, name);
     const stats = await stat(path).catch(() => undefined);
-    const isOld = stats !== undefined && Date.now() - stats.mtimeMs > STALE_MS;
-    if (isOld && isOwnerGone(name) !== false) await unlinkIfThere(path);
+    const isGone = isOwnerGone(name);
+    if (stats === undefined || isGone === false) continue;
+    const limit = isGone ? before : Math.min(before, Date.now() - STALE_MS);
+    if (stats.mtimeMs <= limit) await unlinkIfThere(path);
+    else left++;
   }
+  return left;
 }
 
 /** Removes a file; one that has gone already is no error. */

@@ -18,6 +18,7 @@ import {
   unlinkIfThere,
 } from "./file-stage.js";
 import { checkConditions, checkSignal } from "./flow.js";
+import { ownedName } from "./owner.js";
 
 /**
  * The bucket in the folder `path`. A missing folder is a `config` error in every call: an unmounted disk must not
@@ -31,7 +32,7 @@ import { checkConditions, checkSignal } from "./flow.js";
 export function fileBucket(path: string, name = path): Bucket {
   const folder = folderAt(path, name);
   const placing: Placing = { folder, syncDirectory: directorySync() };
-  let tidied: Promise<void> | undefined;
+  let tidied: Promise<number> | undefined;
   let lockable: boolean | undefined;
 
   const writeStaged = async (
@@ -99,6 +100,7 @@ export function fileBucket(path: string, name = path): Bucket {
       const directory = stagingPath(folder);
       await using staged = await spool(content, {
         directory,
+        name: ownedName(),
         memoryLimit: 0,
         sync: true,
         ...(signal && { signal }),
@@ -117,6 +119,9 @@ export function fileBucket(path: string, name = path): Bucket {
       }
       for (const directory of directories) await settleRemoval(placing, directory);
     },
+
+    // Unfinished files have no key yet: all of them are looked at.
+    removeUnfinished: async (_, before) => await removeStale(folder, before.getTime()),
 
     list: (prefix, options = {}) => listFiles(folder, prefix, options),
 

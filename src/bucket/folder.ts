@@ -35,6 +35,10 @@ export function folderBucket(bucket: Bucket, folder: string): Bucket {
       writeStream: async (key, content, options) =>
         (await bucket.writeStream?.(folder + key, content, options)) ?? 0,
     }),
+    ...(bucket.removeUnfinished && {
+      removeUnfinished: async (prefix, before, options) =>
+        (await bucket.removeUnfinished?.(folder + prefix, before, options)) ?? 0,
+    }),
     ...(bucket.publicUrl && { publicUrl: (key: string) => bucket.publicUrl?.(folder + key) }),
     close: async () => {},
   });

@@ -23,6 +23,10 @@ export function withRetry(bucket: Bucket, options: RetryOptions = {}): Bucket {
     head: (key, call) => retry(() => bucket.head(key, call), call, what(key)),
     remove: (keys, call) => retry(() => bucket.remove(keys, call), call, what(keys[0] ?? "")),
     copy: (from, to, call) => retry(() => bucket.copy(from, to, call), call, what(to)),
+    ...(bucket.removeUnfinished && {
+      removeUnfinished: (prefix, before, call) =>
+        retry(async () => (await bucket.removeUnfinished?.(prefix, before, call)) ?? 0, call, what(prefix)),
+    }),
     conditionalWrites: (call) => retry(() => bucket.conditionalWrites(call), call, bucket.name),
     list: (prefix, call = {}) => resumedListing(bucket, prefix, call, options),
 

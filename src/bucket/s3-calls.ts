@@ -110,7 +110,10 @@ export interface S3Calls {
   readonly AbortMultipartUpload: { input: AbortMultipartUploadCommandInput; answer: unknown };
   readonly ListMultipartUploads: {
     input: ListMultipartUploadsCommandInput;
-    answer: Pick<ListMultipartUploadsCommandOutput, "Uploads">;
+    answer: Pick<
+      ListMultipartUploadsCommandOutput,
+      "Uploads" | "IsTruncated" | "NextKeyMarker" | "NextUploadIdMarker"
+    >;
   };
   readonly ListParts: {
     input: ListPartsCommandInput;

@@ -12,6 +12,7 @@ import type { DonePart, Upload } from "./s3-upload.js";
 interface ListedPart extends DonePart {
   readonly number: number;
   readonly size: number;
+  readonly modified?: Date;
 }
 
 /** So many unfinished uploads of one key are looked at, the newest first. */
@@ -58,22 +59,24 @@ async function unfinished(
     .slice(0, CANDIDATES);
 }
 
-async function partsOf(
+/** The parts that an upload has. @throws an error of code NoSuchUpload, when it is over */
+export async function partsOf(
   context: S3Context,
   key: string,
   id: string,
   signal: AbortSignal | undefined,
-): Promise<ListedPart[]> {
+): Promise<readonly ListedPart[]> {
   const what = `list the parts of ${context.name}/${key}`;
   const parts: ListedPart[] = [];
   let PartNumberMarker: string | undefined;
   do {
     const place = { ...fullKey(context, key), UploadId: id, PartNumberMarker };
     const page: S3Calls["ListParts"]["answer"] = await context.call("ListParts", place, what, signal);
-    for (const { PartNumber, Size, ETag, ChecksumCRC32 } of page.Parts ?? []) {
+    for (const { PartNumber, Size, ETag, ChecksumCRC32, LastModified: modified } of page.Parts ?? []) {
       const etag = bareEtag(ETag ?? "");
       const checksum = ChecksumCRC32 === undefined ? {} : { ChecksumCRC32 };
-      parts.push({ number: PartNumber ?? 0, size: Size ?? -1, etag, ...checksum });
+      const time = modified && { modified };
+      parts.push({ number: PartNumber ?? 0, size: Size ?? -1, etag, ...checksum, ...time });
     }
     PartNumberMarker = page.IsTruncated ? page.NextPartNumberMarker : undefined;
   } while (PartNumberMarker !== undefined);
@@ -88,7 +91,7 @@ async function proved(
 ): Promise<Map<number, DonePart> | undefined> {
   const length = partSize(source.size, least);
   const done = new Map<number, DonePart>();
-  for (const { number, size, ...part } of parts) {
+  for (const { number, size, modified: _, ...part } of parts) {
     const start = (number - 1) * length;
     const end = Math.min(start + length, source.size);
     if (number < 1 || size !== end - start) return undefined;

@@ -143,6 +143,24 @@ export const wireCalls: { readonly [K in S3Operation]?: Make<K> } = {
       };
     },
   }),
+
+  ListMultipartUploads: ({ Prefix, KeyMarker, UploadIdMarker }) => ({
+    method: "GET",
+    query: { uploads: "", prefix: Prefix, "key-marker": KeyMarker, "upload-id-marker": UploadIdMarker },
+    async read(response) {
+      const page = await readXml(response, "ListMultipartUploadsResult");
+      return {
+        Uploads: childrenOf(page, "Upload").map((upload) => ({
+          Key: textOf(upload, "Key"),
+          UploadId: textOf(upload, "UploadId"),
+          Initiated: dateOf(textOf(upload, "Initiated")),
+        })),
+        IsTruncated: textOf(page, "IsTruncated") === "true",
+        NextKeyMarker: textOf(page, "NextKeyMarker"),
+        NextUploadIdMarker: textOf(page, "NextUploadIdMarker"),
+      };
+    },
+  }),
 };
 
 /** The body of an answer as XML. @throws SyntaxError, when it is none of S3's */

@@ -8,6 +8,7 @@ import { type Conditions, probeConditions } from "./s3-probe.js";
 import { bucketCheck, headKey, listKeys, readKey } from "./s3-read.js";
 import { defaultLimits, type S3Context, type S3Limits, storageOptions } from "./s3-request.js";
 import { writeStream } from "./s3-stream.js";
+import { removeUnfinished } from "./s3-unfinished.js";
 import { copyKey, removeKeys, writeKey } from "./s3-write.js";
 import { type BucketLocation, parseBucketUrl } from "./url.js";
 
@@ -57,6 +58,7 @@ export function s3Bucket(url: string | BucketLocation, options: S3BucketOptions 
     writeStream: (key, content, call) => writeStream(context, key, content, call),
     remove: (keys, call) => removeKeys(context, keys, call),
     list: (prefix, call) => listKeys(context, prefix, call),
+    removeUnfinished: (prefix, before, call) => removeUnfinished(context, prefix, before, call),
     copy: (from, to, call) => copyKey(context, assertBucket, from, to, call),
     conditionalWrites: async (call) => (await conditions(call?.signal)).honoured,
     async close() {

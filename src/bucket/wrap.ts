@@ -23,6 +23,10 @@ export function wrapBucket(bucket: Bucket, changed: Partial<Bucket>): Bucket {
     ...(bucket.writeStream && {
       writeStream: (key, content, options) => streamTo(bucket, key, content, options),
     }),
+    ...(bucket.removeUnfinished && {
+      removeUnfinished: async (prefix, before, options) =>
+        (await bucket.removeUnfinished?.(prefix, before, options)) ?? 0,
+    }),
     ...(bucket.publicUrl && { publicUrl: (key: string) => bucket.publicUrl?.(key) }),
     ...(bucket.create && { create: async (options) => bucket.create?.(options) }),
     ...changed,

@@ -20,7 +20,8 @@ export function isDue({ superseded, unlisted }: Kept, graceMs: number, now: numb
 
 /**
  * First a superseded pack leaves the table, then, once nobody can go by the old table any more, the bucket. Packs that
- * an interrupted run left, and temporary keys, go a grace period after they are seen first, or were written.
+ * an interrupted run left go a grace period after they are seen first; temporary keys and unfinished uploads, which may be
+ * those of a run under way, a grace period after they were written last.
  *
  * @returns what is left to wait for
  */
@@ -31,11 +32,14 @@ export async function cleanUp(
   options: CallOptions,
 ): Promise<Kept> {
   const now = Date.now();
+  const before = new Date(now - graceMs);
   const retired = Object.keys(kept.superseded).filter((name) => isOver(kept.superseded[name], graceMs, now));
-  const [names, present, temporary] = await settled([
+  const [names, present, temporary, ...unfinished] = await settled([
     changePacks(bucket, (names) => names.filter((name) => !retired.includes(name)), options),
     packsPresent(bucket, options),
     temporaryKeys(bucket, options),
+    removeUnfinished(bucket, "objects/pack/", before, options),
+    removeUnfinished(bucket, temporaryPrefix, before, options),
   ]);
   const listed = new Set(names);
   const unlisted: Record<string, string> = {};
@@ -46,9 +50,13 @@ export async function cleanUp(
     if (isOver(since, graceMs, now)) gone.push(...keys);
     else unlisted[name] = since;
   }
+  let young = unfinished.reduce((sum, count) => sum + count, 0);
   for (const { key, modified } of temporary) {
-    if (modified !== undefined && now - modified.getTime() >= graceMs) gone.push(key);
+    if (modified !== undefined && modified <= before) gone.push(key);
+    else young++;
   }
+  // So that it is looked at again, also when nothing else is new by then.
+  if (young > 0) unlisted[temporaryPrefix] = stillWaiting(kept.unlisted[temporaryPrefix], graceMs, now);
   // Not while nobody may be left who read the table before: their time has run since they left it.
   if (gone.length > 0) await bucket.remove(gone, options);
   const superseded = Object.entries(kept.superseded).filter(([name]) => listed.has(name));
@@ -70,6 +78,20 @@ async function temporaryKeys(bucket: Bucket, options: CallOptions): Promise<Entr
   const entries: Entry[] = [];
   for await (const entry of bucket.list(temporaryPrefix, options)) entries.push(entry);
   return entries;
+}
+
+async function removeUnfinished(
+  bucket: Bucket,
+  prefix: string,
+  before: Date,
+  options: CallOptions,
+): Promise<number> {
+  return (await bucket.removeUnfinished?.(prefix, before, options)) ?? 0;
+}
+
+/** Since when; from now on, when that was a grace period ago. */
+function stillWaiting(since: string | undefined, graceMs: number, now: number): string {
+  return since === undefined || isOver(since, graceMs, now) ? new Date(now).toISOString() : since;
 }
 
 function isOver(since: string | undefined, graceMs: number, now: number): boolean {

@@ -23,7 +23,7 @@ export interface MirrorRecord {
   readonly refs: string;
   /** Packs whose objects all lie in a newer one: listed until no reader of an older table can be left. */
   readonly superseded: Since;
-  /** Packs that no table names any more, to be removed. */
+  /** Packs that no table names any more, to be removed; `tmp/` for whatever is there of other runs, or of killed ones. */
   readonly unlisted: Since;
 }
 

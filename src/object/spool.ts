@@ -11,6 +11,8 @@ import type { ByteRange, Content, Source } from "./content.js";
 export interface SpoolOptions {
   /** Folder of the temporary file; made if absent. Default: the system's. */
   readonly directory?: string;
+  /** Of the temporary file. Default: a new one. */
+  readonly name?: string;
   /** In bytes; more than this goes to a file. Default 1 MiB. */
   readonly memoryLimit?: number;
   /**
@@ -94,7 +96,7 @@ interface SpoolFile {
  */
 async function createSpoolFile(options: SpoolOptions): Promise<SpoolFile> {
   const directory = options.directory ?? tmpdir();
-  const path = join(directory, `odb-${process.pid}-${randomUUID()}.tmp`);
+  const path = join(directory, options.name ?? `odb-${process.pid}-${randomUUID()}.tmp`);
   const handle = await openNew(path, directory);
   let block = Buffer.allocUnsafe(MiB);
   let spare = Buffer.allocUnsafe(MiB);

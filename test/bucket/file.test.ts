@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -45,6 +47,41 @@ describe("file bucket", () => {
     expect(existsSync(dir)).toBe(false);
     await bucket.create?.();
     expect(await bucket.head("a")).toBeUndefined();
+  });
+
+  it("takes away what a killed process left unfinished, and nothing of one that lives", async () => {
+    const dir = tempDir("bucket");
+    const bucket = fileBucket(dir);
+    const staging = bucket.stagingDirectory ?? "";
+    const module = join(import.meta.dirname, "../../dist/lib/src/bucket/file.js");
+    const code = `import { fileBucket } from ${JSON.stringify(module)};
+      async function* endless() {
+        for (let n = 0; ; n++) {
+          yield Buffer.alloc(1 << 20);
+          if (n === 3) console.log("under way");
+          if (n > 3) await new Promise((wait) => setTimeout(wait, 1000));
+        }
+      }
+      await fileBucket(${JSON.stringify(dir)}).writeStream("k", endless());`;
+    const start = async () => {
+      const child = spawn(process.execPath, ["--input-type=module", "-e", code], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      await once(child.stdout, "data");
+      return child;
+    };
+    const [dead, alive] = await Promise.all([start(), start()]);
+    dead.kill("SIGKILL");
+    await once(dead, "exit");
+    expect(readdirSync(staging).length).toBe(2);
+    expect(await bucket.removeUnfinished?.("", new Date(0))).toBe(1);
+    expect(readdirSync(staging).length).toBe(2);
+    expect(await bucket.removeUnfinished?.("", new Date())).toBe(0);
+    expect(readdirSync(staging).length).toBe(1);
+    alive.kill("SIGKILL");
+    await once(alive, "exit");
+    expect(await bucket.removeUnfinished?.("", new Date())).toBe(0);
+    expect(readdirSync(staging)).toEqual([]);
   });
 
   it("follows no symbolic link, in any part of a key", async () => {

@@ -2,6 +2,13 @@
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import {
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  ListPartsCommand,
+  S3Client,
+  UploadPartCommand,
+} from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Bucket } from "../../src/bucket/bucket.js";
 import { s3Bucket } from "../../src/bucket/s3.js";
@@ -186,6 +193,56 @@ test("a copy on the server, in one request and in parts, keeps bytes and recorde
   expect(await bucket.copy("large", "large/copy")).toBe(true);
   assert.ok((await bytesOf(bucket, "large/copy"))?.equals(bytes));
   expect(await bucket.head("large/copy")).toMatchObject({ size: bytes.length, sha256 });
+});
+
+test("a stream of unknown size goes in parts that use the same memory again, or whole when it is small", async () => {
+  const bucket = remember(s3Bucket(server.url("stream"), { limits: { streamPart: 5 * MIB } }));
+  for (const size of [0, 7, 5 * MIB, 31 * MIB + 3]) {
+    const bytes = randomBytes(size);
+    expect(await bucket.writeStream?.("k", streamOf(bytes, 70_001).open())).toBe(size);
+    assert.ok((await bytesOf(bucket, "k"))?.equals(bytes));
+  }
+});
+
+test("unfinished uploads are given up when nobody has worked on them since, and below their prefix alone", async () => {
+  const { endpoint, accessKeyId, secretAccessKey } = server;
+  const credentials = { accessKeyId, secretAccessKey };
+  const client = new S3Client({ endpoint, region: "us-east-1", forcePathStyle: true, credentials });
+  const begin = async (key: string) => {
+    const place = { Bucket: "test", Key: `unfinished/${key}` };
+    const { UploadId } = await client.send(new CreateMultipartUploadCommand(place));
+    return { ...place, UploadId };
+  };
+  const uploads = async () => {
+    const listed = await client.send(
+      new ListMultipartUploadsCommand({ Bucket: "test", Prefix: "unfinished/" }),
+    );
+    return (listed.Uploads ?? []).map(({ Key = "", Initiated }) => ({
+      key: Key.slice(11),
+      begun: Initiated,
+    }));
+  };
+  const old = await begin("tmp/a");
+  const growing = await begin("tmp/b");
+  await begin("other/c");
+  await client.send(new UploadPartCommand({ ...old, PartNumber: 1, Body: "part" }));
+  const begun = (await uploads()).map((upload) => upload.begun?.getTime() ?? 0);
+  let last = 0;
+  while (last <= Math.max(...begun)) {
+    await client.send(new UploadPartCommand({ ...growing, PartNumber: 1, Body: "part" }));
+    const { Parts } = await client.send(new ListPartsCommand(growing));
+    last = Parts?.[0]?.LastModified?.getTime() ?? 0;
+  }
+  const bucket = bucketAt("unfinished");
+  const give = async (before: number) => await bucket.removeUnfinished?.("tmp/", new Date(before));
+  expect(await give(Math.min(...begun) - 1)).toBe(2);
+  expect((await uploads()).length).toBe(3);
+  // Begun long ago, and still under way: its youngest part counts.
+  expect(await give(last - 1)).toBe(1);
+  expect((await uploads()).map(({ key }) => key)).toEqual(["other/c", "tmp/b"]);
+  expect(await give(last)).toBe(0);
+  expect((await uploads()).map(({ key }) => key)).toEqual(["other/c"]);
+  client.destroy();
 });
 
 test("a reader that returns early or is interrupted frees its connection", async () => {

@@ -74,6 +74,7 @@ test("our requests go to the same place with the same words as the SDK's, and ar
           ["PutObject", { ...put, IfMatch: '"e"', ServerSideEncryption: "aws:kms", SSEKMSKeyId: "k" }],
           ["DeleteObject", { Bucket, Key }],
           ["DeleteObjects", { Bucket, keys: [Key, `${Key}2`] }],
+          ["ListMultipartUploads", { Bucket, Prefix: Key, KeyMarker: "k+", UploadIdMarker: `${number}` }],
           ["ListObjectsV2", { Bucket, Prefix: Key, MaxKeys: number, ContinuationToken: "a+/b=" }],
         ];
         const [operation, input] = calls[number % calls.length] as (typeof calls)[0];

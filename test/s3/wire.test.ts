@@ -70,6 +70,8 @@ test("what is asked often needs no SDK", async () => {
   expect((await collect(content, 9)).toString()).toBe("tr");
   const { Contents } = await service.send("ListObjectsV2", { Bucket: "test", Prefix: "wire/" }, sending);
   expect(Contents).toMatchObject([{ Key: place.Key, Size: 3 }]);
+  const { Uploads } = await service.send("ListMultipartUploads", { Bucket: "test", Prefix: "w" }, sending);
+  expect(Uploads).toEqual([]);
   const removed = await service.send("DeleteObjects", { Bucket: "test", keys: [place.Key, "<&>"] }, sending);
   expect(removed).toEqual({ Errors: [] });
   await service.send("DeleteObject", place, sending);
