@@ -28,6 +28,8 @@ export interface HttpRequest extends CallOptions {
 
 /** An answer. One of `content`, `excerpt` and `discard` must be used, or its connection is lost to the client. */
 export interface HttpResponse {
+  /** Whose answer it is, after redirects. */
+  readonly url: URL;
   readonly status: number;
   readonly headers: IncomingHttpHeaders & Readonly<Record<string, string | string[] | undefined>>;
   /** The body: `integrity` when it ends before its announced length. */
@@ -86,7 +88,7 @@ export async function sendOnce(
     watch.start();
     const [incoming] = await answered;
     watch.stop();
-    return responseOf(incoming, outgoing, watch, request);
+    return responseOf(incoming, outgoing, watch, { ...request, url });
   } catch (error) {
     watch.stop();
     outgoing.destroy();
@@ -136,7 +138,7 @@ function responseOf(
   incoming: IncomingMessage,
   outgoing: ClientRequest,
   watch: Watchdog,
-  { method, what, signal }: HttpRequest,
+  { method, url, what, signal }: HttpRequest,
 ): HttpResponse {
   const discard = () => {
     // A request that was answered before it was sent whole leaves its connection of no use.
@@ -155,7 +157,7 @@ function responseOf(
     discard();
     return "";
   };
-  return { status: incoming.statusCode ?? 0, headers: incoming.headers, content, discard, excerpt };
+  return { url, status: incoming.statusCode ?? 0, headers: incoming.headers, content, discard, excerpt };
 }
 
 async function* received(

@@ -9,6 +9,7 @@ import { OdbError } from "../errors.js";
 import { type Content, collect, sourceOf } from "../object/content.js";
 import { withoutUserinfo } from "../repo/upload-pack.js";
 import type { LfsObject } from "./lfs-pointer.js";
+import { takeUserinfo } from "./userinfo.js";
 
 /** A connection to an LFS server. */
 export interface LfsClient extends Disposable {
@@ -50,9 +51,7 @@ export function lfsClient(url: string, credentials?: CredentialProvider): LfsCli
     throw new OdbError("invalid", `${name}: an LFS server has an http:// or https:// URL`);
   }
   const base = new URL(url);
-  const own = userinfo(base) ?? credentials;
-  base.username = "";
-  base.password = "";
+  const own = takeUserinfo(base) ?? credentials;
   const client = httpClient(base, { credentials: own });
   const agents = { "http:": new Agent({ keepAlive: true }), "https:": new HttpsAgent({ keepAlive: true }) };
   return {
@@ -79,19 +78,6 @@ export function lfsClient(url: string, credentials?: CredentialProvider): LfsCli
     [Symbol.dispose]() {
       client.close();
       for (const agent of Object.values(agents)) agent.destroy();
-    },
-  };
-}
-
-function userinfo({ username, password }: URL): CredentialProvider | undefined {
-  if (username === "") return undefined;
-  const credential = { username: decodeURIComponent(username), password: decodeURIComponent(password) };
-  let refused = false;
-  return {
-    fill: async () => (refused ? undefined : credential),
-    approve: async () => {},
-    reject: async () => {
-      refused = true;
     },
   };
 }

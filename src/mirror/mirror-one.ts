@@ -26,7 +26,7 @@ const PACK_LIMIT = 50;
  */
 export async function mirrorOne(url: string, bucket: Bucket, options: MirrorOptions): Promise<MirrorDone> {
   const call: CallOptions = options.signal ? { signal: options.signal } : {};
-  const opening = openSource(url, call);
+  const opening = openSource(url, { ...call, credentials: options.credentials });
   // Both answer at the same time; a target that would have to be made waits until there is a source.
   const reading = bucket.create === undefined ? readTarget(bucket, call) : undefined;
   reading?.catch(() => {});

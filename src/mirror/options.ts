@@ -39,7 +39,7 @@ export interface MirrorOptions {
   readonly directory?: string;
   /** Used for every `s3://` target, and left open; default: one a target, by the SDK's own chain. */
   readonly s3Client?: S3Client;
-  /** For http(s) targets. */
+  /** For http(s) targets, LFS servers, and http(s) sources of old; with others git asks for them itself. */
   readonly credentials?: CredentialProvider;
   readonly signal?: AbortSignal;
   /** Told as things happen. */

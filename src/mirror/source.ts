@@ -1,9 +1,11 @@
 /** A git repository as a source: its refs, and a pack of what somebody lacks, by git's smart protocol. */
 
+import type { CredentialProvider } from "../bucket/options.js";
 import { OdbError } from "../errors.js";
 import type { Content } from "../object/content.js";
 import type { HashAlgorithm, ObjectId } from "../object/id.js";
 import { connectUploadPack, sourceName, type UploadPack } from "../repo/upload-pack.js";
+import { connectOldHttp } from "./connect-old-http.js";
 import { addRef, type Dialogue, endedEarly, headOf, parseFormat, shallowSource } from "./dialogue.js";
 import {
   delimiterPacket,
@@ -34,14 +36,21 @@ export interface Source extends Disposable {
   fetch(wants: Iterable<ObjectId>, haves: Iterable<ObjectId>, thin: boolean): Content;
 }
 
+/** Options of {@link openSource}. */
+export interface SourceOptions {
+  readonly signal?: AbortSignal;
+  /** For a server behind http(s) that does not speak version 2; with others git itself asks for them. */
+  readonly credentials?: CredentialProvider | undefined;
+}
+
 /**
  * Connects and reads the refs.
  *
  * @throws OdbError config or unavailable, when there is no repository to be read; unsupported, when it is shallow
  */
-export async function openSource(url: string, options: { signal?: AbortSignal } = {}): Promise<Source> {
+export async function openSource(url: string, options: SourceOptions = {}): Promise<Source> {
   const name = sourceName(url);
-  const connection = await connectUploadPack(url, options);
+  const connection = (await connectUploadPack(url, options)) ?? (await connectOldHttp(url, options));
   const packets = new PacketReader(connection.output, name);
   try {
     const dialogue = await begin(packets, connection, name);
@@ -69,7 +78,10 @@ export async function openSource(url: string, options: { signal?: AbortSignal } 
 }
 
 async function begin(packets: PacketReader, connection: UploadPack, name: string): Promise<Dialogue> {
-  const first = await packets.readLine();
+  let first = await packets.readLine();
+  // Over http(s) a line of its own comes first (gitprotocol-http(5), "Smart Server Response").
+  if (first?.startsWith("# service=") && (await packets.readLine()) === "flush")
+    first = await packets.readLine();
   if (first === undefined) throw endedEarly(name);
   if (first !== "version 2") return await advertisement(packets, first, name);
   const hash = await readCapabilities(packets, name);

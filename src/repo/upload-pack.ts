@@ -43,9 +43,13 @@ export function sourceName(url: string): string {
  * redirects, proxies, certificates and credentials (`git credential`, `.netrc`, userinfo) are those of the user's git.
  *
  * @param url `https://`, `http://`, `ssh://`, `git://`, `file://`, `host:path` or a path
+ * @returns undefined over http(s), when what answers does not speak version 2: git's transport hands nothing else through
  * @throws OdbError invalid, for any other transport; config, denied or unavailable when it cannot be reached
  */
-export async function connectUploadPack(url: string, options: UploadPackOptions = {}): Promise<UploadPack> {
+export async function connectUploadPack(
+  url: string,
+  options: UploadPackOptions = {},
+): Promise<UploadPack | undefined> {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)?.[1]?.toLowerCase();
   switch (scheme) {
     case "http":
@@ -94,17 +98,19 @@ function connectLocal(path: string, options: UploadPackOptions): UploadPack {
 }
 
 /** The remote helper's own `stateless-connect` (gitremote-helpers(7)) hands version 2 through. */
-async function connectHttp(url: string, scheme: string, options: UploadPackOptions): Promise<UploadPack> {
+async function connectHttp(
+  url: string,
+  scheme: string,
+  options: UploadPackOptions,
+): Promise<UploadPack | undefined> {
   const git = startGit(["-c", "protocol.version=2", `remote-${scheme}`, url, url], options);
   const connection = ofProcess(git, true);
   git.stdin.write("stateless-connect git-upload-pack\n");
   const answer = await firstLine(git.stdout);
   if (answer === "") return connection;
   connection.close();
+  if (answer === "fallback") return undefined;
   const place = withoutUserinfo(url);
-  if (answer === "fallback") {
-    throw new OdbError("unsupported", `${place}: the server does not speak version 2 of git's protocol`);
-  }
   await git.done().catch((error: unknown) => {
     throw unreachable(place, error instanceof Error ? error.message : String(error));
   });

@@ -6,21 +6,13 @@ import { createServer } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { dirname, join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { mirror } from "../../src/mirror/mirror.js";
-import type { MirrorDone, MirrorOptions } from "../../src/mirror/options.js";
+import { gitCredentials } from "../../src/repo/credential.js";
 import { startFaultyProxy } from "../support/faulty-proxy.js";
 import { git } from "../support/git.js";
 import { startGitHttp } from "../support/git-http.js";
-import { addCommit, cloneMirror, expectMirrors, sampleRepo, stateOf } from "../support/mirror.js";
+import { addCommit, cloneMirror, expectMirrors, run, sampleRepo, stateOf } from "../support/mirror.js";
+import { startStaticServer } from "../support/static-server.js";
 import { tempDir } from "../support/temp.js";
-
-async function run(source: string, target: string, options: MirrorOptions = {}): Promise<MirrorDone> {
-  const { done, failed } = await mirror([{ source, target }], options);
-  for (const { error } of failed) throw error;
-  const [only] = done;
-  if (only === undefined) throw new Error("nothing was done");
-  return only;
-}
 
 /** A repository `r` in a new folder, with its `.git`. */
 function served(...init: string[]): { root: string; repo: string } {
@@ -28,6 +20,14 @@ function served(...init: string[]): { root: string; repo: string } {
   const repo = join(root, "r");
   cpSync(sampleRepo(...init), repo, { recursive: true });
   return { root, repo };
+}
+
+/** The user's git gets its credentials from a helper that knows one. */
+function withHelper(username: string, password: string): void {
+  const config = join(tempDir("config"), "config");
+  const helper = `!f() { echo username=${username}; echo password=${password}; }; f`;
+  writeFileSync(config, `[credential]\n\thelper = "${helper}"\n`);
+  process.env.GIT_CONFIG_GLOBAL = config;
 }
 
 const saved = { ...process.env };
@@ -63,12 +63,7 @@ describe("http", () => {
     const done = await run(plain.replace("://", "://alice:sesame@"), target);
     expect(done.source).toBe(plain);
     expect(readFileSync(join(target, "git-odb/mirror"), "utf8")).not.toContain("sesame");
-    const config = join(tempDir("config"), "config");
-    writeFileSync(
-      config,
-      '[credential]\n\thelper = "!f() { echo username=alice; echo password=sesame; }; f"\n',
-    );
-    process.env.GIT_CONFIG_GLOBAL = config;
+    withHelper("alice", "sesame");
     addCommit(repo, "new", "new\n");
     expect(await run(plain, target)).toMatchObject({ changed: true });
     await expectMirrors(repo, target);
@@ -125,6 +120,114 @@ describe("http", () => {
     expect(stateOf(await cloneMirror(target))).toEqual(before);
     await run(`${proxy.url}/r`, target);
     await expectMirrors(repo, target);
+  });
+});
+
+/** What a server does that hands the protocol's version on to nobody. */
+const old = { env: { GIT_PROTOCOL: "" } };
+
+describe("http, version 0", () => {
+  it.each([
+    ["sha1", [], old],
+    ["sha256", ["--object-format=sha256"], old],
+    ["version 1", [], { env: { GIT_PROTOCOL: "version=1" } }],
+  ])("a first copy and the next one: %s", async (_, init, options) => {
+    const { root, repo } = served(...init);
+    await using server = await startGitHttp(root, options);
+    const target = tempDir("out");
+    await run(`${server.url}/r`, target);
+    await expectMirrors(repo, target);
+    addCommit(repo, "new", "new\n");
+    git(["tag", "-am", "two", "v2"], { cwd: repo });
+    server.seen.splice(0);
+    expect(await run(`${server.url}/r`, target)).toMatchObject({ objects: 4 });
+    await expectMirrors(repo, target);
+    // git finds out what is spoken there; then the refs, and the pack.
+    expect(server.seen).toEqual([
+      "GET /r/info/refs?service=git-upload-pack",
+      "GET /r/info/refs?service=git-upload-pack",
+      "POST /r/git-upload-pack",
+    ]);
+    expect(await run(`${server.url}/r`, target)).toMatchObject({ changed: false });
+  });
+
+  it("of an empty, a detached and a shallow repository", async () => {
+    const root = tempDir("root");
+    git(["init", "-q", "--bare", join(root, "empty")]);
+    const detached = sampleRepo();
+    git(["checkout", "-q", "--detach", "HEAD~1"], { cwd: detached });
+    cpSync(detached, join(root, "detached"), { recursive: true });
+    git(["clone", "-q", "--depth=1", `file://${detached}`, join(root, "shallow")]);
+    await using server = await startGitHttp(root, old);
+    expect(await run(`${server.url}/empty`, tempDir("out"))).toMatchObject({ refs: 0 });
+    const target = tempDir("out");
+    await run(`${server.url}/detached`, target);
+    await expectMirrors(detached, target);
+    await expect(run(`${server.url}/shallow`, tempDir("out"))).rejects.toMatchObject({ code: "unsupported" });
+  });
+
+  it("passwords of the URL and of a credential helper, and a redirect to another server", async () => {
+    const { root, repo } = served();
+    await using server = await startGitHttp(root, { ...old, basicAuth: "alice:sesame" });
+    const seen: string[] = [];
+    const redirect = createServer(({ url = "", headers }, response) => {
+      seen.push(headers.authorization ?? "");
+      response.writeHead(302, { location: server.url + url.replace("/old", "/r") }).end();
+    });
+    await new Promise<void>((done) => redirect.listen(0, "127.0.0.1", done));
+    const moved = `http://127.0.0.1:${(redirect.address() as AddressInfo).port}/old`;
+    const target = tempDir("out");
+    const plain = `${server.url}/r`;
+    expect((await run(plain.replace("://", "://alice:sesame@"), target)).source).toBe(plain);
+    await expectMirrors(repo, target);
+    await expect(run(plain.replace("://", "://alice:wrong@"), tempDir("out"))).rejects.toSatisfy(
+      (error: Error) => !error.message.includes("wrong"),
+    );
+    withHelper("alice", "sesame");
+    const credentials = gitCredentials();
+    for (const url of [plain, moved]) {
+      const other = tempDir("out");
+      await run(url, other, { credentials });
+      await expectMirrors(repo, other);
+    }
+    // The password is for the server behind the redirect.
+    expect(new Set(seen)).toEqual(new Set([""]));
+    redirect.closeAllConnections();
+    redirect.close();
+  });
+
+  it("a source that dies in the middle of the pack: an error, and the mirror stays", async () => {
+    const { root, repo } = served();
+    await using server = await startGitHttp(root, old);
+    await using proxy = await startFaultyProxy(server.url);
+    const target = tempDir("out");
+    await run(`${proxy.url}/r`, target);
+    const before = stateOf(repo);
+    addCommit(repo, "new", Array.from({ length: 2000 }, () => Math.random()).join("\n"));
+    for (const fault of [
+      { kind: "reset", afterBytes: 2000 },
+      { kind: "status", status: 500 },
+    ] as const) {
+      proxy.add({ method: "POST", fault });
+      await expect(run(`${proxy.url}/r`, target)).rejects.toMatchObject({
+        code: expect.stringMatching(/unavailable|integrity/),
+        message: expect.stringMatching(`^[^\n]*${proxy.url}[^\n]*$`),
+      });
+      proxy.clear();
+      expect(stateOf(await cloneMirror(target))).toEqual(before);
+    }
+    await run(`${proxy.url}/r`, target);
+    await expectMirrors(repo, target);
+  });
+
+  it("a plain web server with a repository: one line that says what to do", async () => {
+    const { root, repo } = served();
+    git(["update-server-info"], { cwd: repo });
+    await using server = await startStaticServer(join(root, "r/.git"));
+    await expect(run(server.url, tempDir("out"))).rejects.toMatchObject({
+      code: "unsupported",
+      message: `${server.url} is served by git's dumb HTTP protocol, and not by a git server: "git clone --mirror" it, and mirror the clone`,
+    });
   });
 });
 
@@ -214,6 +317,35 @@ describe("git and file", () => {
     addCommit(repo, "new", "new\n");
     expect(await run(`git://127.0.0.1:${port}/r`, target)).toMatchObject({ objects: 3 });
     await expect(run(`git://127.0.0.1:${port}/none`, tempDir("out"))).rejects.toThrow(/git:\/\/127/);
+  });
+
+  it("a git daemon that does not know of the protocol's versions", async () => {
+    const { root, repo } = served();
+    const port = await freePort();
+    daemon = spawn(
+      "git",
+      ["daemon", "--export-all", `--base-path=${root}`, "--listen=127.0.0.1", `--port=${port}`, root],
+      { stdio: "ignore" },
+    );
+    await listening(port);
+    const front = createTcpServer((socket) => {
+      const behind = connect(port, "127.0.0.1");
+      // The request is one packet: what stands behind the host is for newer servers (gitprotocol-pack(5)).
+      socket.once("data", (request: Buffer) => {
+        const text = request.toString("latin1", 4).replace("\0\0version=2\0", "\0");
+        behind.write((text.length + 4).toString(16).padStart(4, "0") + text, "latin1");
+        socket.pipe(behind).pipe(socket);
+      });
+      for (const each of [socket, behind]) each.on("error", () => {});
+    });
+    await new Promise<void>((done) => front.listen(0, "127.0.0.1", done));
+    const url = `git://127.0.0.1:${(front.address() as AddressInfo).port}/r`;
+    const target = tempDir("out");
+    await run(url, target);
+    addCommit(repo, "new", "new\n");
+    expect(await run(url, target)).toMatchObject({ objects: 3 });
+    await expectMirrors(repo, target);
+    front.close();
   });
 
   it("file URLs, and relative paths, which stand for the same source everywhere", async () => {
