@@ -1,6 +1,6 @@
 /** Brings promised objects of a store into the repository: one parallel download, one promisor pack. */
 
-import type { OdbError } from "../errors.js";
+import { OdbError } from "../errors.js";
 import { algorithmOf, type ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
 import type { Progress } from "../progress.js";
@@ -30,12 +30,16 @@ export interface Fetched {
   readonly bad: readonly ObjectId[];
 }
 
+/** So often is a pack written that a gc of git's takes away while it is being written. */
+const TRIES = 3;
+
 /**
  * Fetches these objects, each once. What the store has is installed even when some are missing or broken, or when the
  * store fails in between; running it again brings the rest.
  *
  * @param objectsDir the object store to write into
- * @throws OdbError unavailable, denied, … of the store, after what had arrived is installed; full
+ * @throws OdbError unavailable, denied, … of the store, after what had arrived is installed; full; conflict, when
+ *   somebody goes on removing what is written
  */
 export async function fetchObjects(
   store: ObjectStore,
@@ -44,11 +48,34 @@ export async function fetchObjects(
   options: FetchObjectsOptions = {},
 ): Promise<Fetched> {
   const wanted = [...new Set(oids)];
+  const told = new Set<ObjectId>();
+  const onBad = (oid: ObjectId, error: OdbError) => {
+    if (!told.has(oid)) options.onBad?.(oid, error);
+    told.add(oid);
+  };
+  for (let tries = 1; ; tries++) {
+    const arrived: ObjectInfo[] = [];
+    try {
+      return await fetchOnce(store, wanted, objectsDir, arrived, { ...options, onBad });
+    } catch (error) {
+      const isSwept = error instanceof OdbError && error.code === "conflict";
+      if (!isSwept || tries === TRIES) throw error;
+      options.progress?.add(-arrived.length);
+    }
+  }
+}
+
+async function fetchOnce(
+  store: ObjectStore,
+  wanted: readonly ObjectId[],
+  objectsDir: string,
+  arrived: ObjectInfo[],
+  options: FetchObjectsOptions,
+): Promise<Fetched> {
   const [first] = wanted;
   if (first === undefined) return { objects: [], missing: [], bad: [] };
   const missing: ObjectId[] = [];
   const bad: ObjectId[] = [];
-  const arrived: ObjectInfo[] = [];
   const onBad = (oid: ObjectId, error: OdbError) => {
     bad.push(oid);
     options.onBad?.(oid, error);

@@ -2,13 +2,13 @@
 
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { cliEnv, gitOdb } from "../support/cli.js";
 import { git, spawnGit, tryGit } from "../support/git.js";
 import { startStaticServer } from "../support/static-server.js";
 import { tempDir } from "../support/temp.js";
-import { fsck, gitWithOdb, type LazyClone, lazyClone, promisorObjects } from "./lazy.js";
+import { fsck, gitWithOdb, type LazyClone, lazyClone, leftovers, promisorObjects } from "./lazy.js";
 
 const files = {
   "top.bin": randomBytes(70_000),
@@ -138,6 +138,24 @@ describe("git odb fetch", () => {
     expect(status).toBe(0);
     expect(stderr).toMatch(/^Fetched 4 objects/);
     expect(stderr).toContain("250 objects in no ODB");
+  });
+
+  it("writes again what git gc takes away while it is written, within bounds", () => {
+    const clone = lazyClone({ files });
+    const preload = resolve(import.meta.dirname, "../support/prune-at.cjs");
+    const pruned = (times: number) => {
+      const env = { PRUNE_TIMES: `${times}`, PRUNE_IN: clone.dir, NODE_OPTIONS: `--require ${preload}` };
+      return gitOdb(["fetch", "--tip", "-q", "--", "b"], { cwd: clone.dir, env });
+    };
+    const { status, stderr } = pruned(Number.POSITIVE_INFINITY);
+    expect([status, stderr]).toEqual([
+      128,
+      expect.stringMatching(/^fatal: \S+ was removed .*when that is done\n$/),
+    ]);
+    expect([arrived(clone), leftovers(clone.dir)]).toEqual([[], []]);
+    expect(pruned(2)).toMatchObject({ status: 0, stderr: "" });
+    expect([arrived(clone), leftovers(clone.dir)]).toEqual([["b/three.bin"], []]);
+    expect(fsck(clone.dir)).toEqual({ status: 0, stderr: "" });
   });
 
   it("does not install a broken object, and says so", () => {
