@@ -132,7 +132,8 @@ describe("a push over HTTP", () => {
   });
 });
 
-// By one connection: over HTTP, git up to 2.55 does not say with the request for objects what it has accepted.
+// By one connection: over HTTP, git up to 2.55 does not say with the request for objects what it has accepted, and each
+// request has a process of its own (docs/server.md).
 describe("a stock git that takes a promisor from the server", () => {
   it.skipIf(gitVersion < 250).each(["knownName", "knownUrl"])(
     "(promisor.acceptFromServer=%s) clones with a filter by size, and the server stays as it is",
