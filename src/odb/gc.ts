@@ -3,7 +3,7 @@
 import { withGcLock } from "../repo/gc-lock.js";
 import type { Repository } from "../repo/git.js";
 import { recoverPackWork, withPackWork } from "../repo/pack-work.js";
-import { type LocalPack, listPacks } from "../repo/packs.js";
+import { type LocalPack, listPacks, whilePacksChange } from "../repo/packs.js";
 import { rewritePacks } from "../repo/rewrite-packs.js";
 
 /** What {@link consolidatePacks} did. */
@@ -26,10 +26,12 @@ const FACTOR = 2;
 export async function consolidatePacks(repo: Repository, { all = false } = {}): Promise<GcReport> {
   return await withGcLock(repo, async () => {
     await recoverPackWork(repo);
-    const packs = await promisorPacks(repo);
-    const small = all ? packs : rolledUp(packs);
-    if (small.length > 1) await withPackWork(repo, (work) => rewritePacks(work, small, new Set()));
-    return { before: packs.length, after: (await promisorPacks(repo)).length };
+    return await whilePacksChange(async () => {
+      const packs = await promisorPacks(repo);
+      const small = all ? packs : rolledUp(packs);
+      if (small.length > 1) await withPackWork(repo, (work) => rewritePacks(work, small, new Set()));
+      return { before: packs.length, after: (await promisorPacks(repo)).length };
+    });
   });
 }
 

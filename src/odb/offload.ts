@@ -14,7 +14,7 @@ import { withGcLock } from "../repo/gc-lock.js";
 import type { Repository } from "../repo/git.js";
 import { loosePath } from "../repo/loose-writer.js";
 import { recoverPackWork, withPackWork } from "../repo/pack-work.js";
-import { type LocalPack, listPacks, presentInPack } from "../repo/packs.js";
+import { type LocalPack, listPacks, presentInPack, whilePacksChange } from "../repo/packs.js";
 import { removeLoose, rewritePacks } from "../repo/rewrite-packs.js";
 import { inParallel } from "../store/parallel.js";
 import { openLocalBlobs } from "./local-blobs.js";
@@ -61,7 +61,7 @@ export async function offload(
   }
   await checkPromisor(repo, odb.name);
   const candidates = await offloadCandidates(odb, scope, options);
-  const copies = await findCopies(repo, new Set(candidates.keys()));
+  const copies = await whilePacksChange(() => findCopies(repo, new Set(candidates.keys())));
   const proved = await verifyAll(odb, candidates, copies.removable, options);
   const dropped = [...proved.values()];
   const report = { dropped, kept: copies.kept.size, bitmapsOff: false };
@@ -148,13 +148,15 @@ function isBroken(odb: Odb, oid: ObjectId, cause: unknown): never {
 
 /** Packs first, each by itself so that little room is needed, then loose copies. @returns bytes */
 async function drop(repo: Repository, oids: ReadonlySet<ObjectId>): Promise<number> {
-  // Looked for again: git may have packed them since.
-  const { packs, removable } = await findCopies(repo, oids);
   let freed = 0;
-  for (const pack of packs.keys()) {
-    freed += await withPackWork(repo, (work) => rewritePacks(work, [pack], removable));
-  }
-  freed += await removeLoose(looseRoots(repo), removable);
+  // Looked for again: git may have packed them since. git repack does not mind the lock.
+  await whilePacksChange(async () => {
+    const { packs, removable } = await findCopies(repo, oids);
+    for (const pack of packs.keys()) {
+      freed += await withPackWork(repo, (work) => rewritePacks(work, [pack], removable));
+    }
+    freed += await removeLoose(looseRoots(repo), removable);
+  });
   // The list for plain HTTP, where one is kept.
   if (existsSync(join(repo.objectsDir, "info/packs"))) await repo.run(["update-server-info"]);
   return freed;

@@ -2,7 +2,7 @@
 
 import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { toOdbError } from "../errors.js";
+import { OdbError, toOdbError } from "../errors.js";
 import type { HashAlgorithm, ObjectId } from "../object/id.js";
 import { type IndexEntry, openIndex, type PackIndex } from "../pack/idx.js";
 
@@ -40,14 +40,45 @@ export async function listPacks(objectsDir: string): Promise<LocalPack[]> {
   return packs;
 }
 
-/** Reads a pack's index while `use` runs. @throws OdbError integrity, when it is damaged */
+/** So often is looked again for packs that a repack replaces meanwhile. */
+const LOOKS = 5;
+
+/**
+ * Runs `look` again from its beginning, a few times, when a pack that it had found went away before it was read: `git gc`
+ * and `git repack` replace packs at any time, and what a pack held is then in another.
+ */
+export async function whilePacksChange<T>(look: () => Promise<T>): Promise<T> {
+  for (let looks = 1; ; looks++) {
+    try {
+      return await look();
+    } catch (error) {
+      if (!(error instanceof PackGone) || looks === LOOKS) throw error;
+    }
+  }
+}
+
+/** A pack went away between two looks at it. */
+class PackGone extends OdbError {
+  constructor(path: string, cause: unknown) {
+    const why = "went away while it was to be read (git gc or git repack at the same time?)";
+    super("conflict", `${path} ${why}: run this again`, { cause });
+  }
+}
+
+/**
+ * Reads a pack's index while `use` runs.
+ *
+ * @throws OdbError integrity, when it is damaged; conflict, when it is not there any more
+ */
 export async function withIndex<T>(
   base: string,
   hash: HashAlgorithm,
   use: (index: PackIndex) => Promise<T>,
 ): Promise<T> {
   const path = `${base}.idx`;
-  const file = await open(path, "r").catch((error: unknown) => Promise.reject(toOdbError(error)));
+  const file = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
+    throw error.code === "ENOENT" ? new PackGone(path, error) : toOdbError(error);
+  });
   try {
     const { size } = await file.stat();
     const read = async (start: number, end: number) => {

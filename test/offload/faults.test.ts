@@ -15,7 +15,7 @@ import {
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
-import { cliEnv, commandFolder, gitOdb, startOdb } from "../support/cli.js";
+import { cliEnv, commandFolder, gitOdb, meanwhile, startOdb } from "../support/cli.js";
 import { git, tempRepo, tryGit } from "../support/git.js";
 import { tempDir } from "../support/temp.js";
 import {
@@ -115,6 +115,26 @@ it("two at once, and git gc at the same time: one does it or both, and nothing i
   expect(fsck(repo)).toBe("");
   expectOk(gitOdb(["offload", "-q"], { cwd: repo }));
   expect([missing(repo), fsck(repo)]).toEqual([bigBlobs(repo), ""]);
+});
+
+it.each(["offload", "gc"])("%s looks again for packs that git repack has replaced", (verb) => {
+  const { repo } = fixture();
+  if (verb === "gc") {
+    expectOk(gitOdb(["offload", "-q"], { cwd: repo }));
+    for (const oid of bigBlobs(repo)) git(["cat-file", "-e", oid], { cwd: repo });
+  }
+  // Another pack, so that repack makes a new one.
+  writeBig(repo, "plain");
+  commit(repo, "one more");
+  git(["repack", "-q", "-d"], { cwd: repo });
+  const replaced = {
+    call: "open",
+    path: "/objects/pack/pack-[0-9a-f]+\\.idx$",
+    git: "repack -a -d -q",
+  } as const;
+  const done = gitOdb([verb, "-q"], { cwd: repo, env: meanwhile(repo, replaced) });
+  expect(done).toMatchObject({ status: 0, stderr: "" });
+  expect([missing(repo), fsck(repo)]).toEqual([verb === "gc" ? [] : bigBlobs(repo), ""]);
 });
 
 it("no room for the new pack: nothing has changed", () => {

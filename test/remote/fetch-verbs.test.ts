@@ -2,9 +2,9 @@
 
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { cliEnv, gitOdb } from "../support/cli.js";
+import { cliEnv, gitOdb, meanwhile } from "../support/cli.js";
 import { git, spawnGit, tryGit } from "../support/git.js";
 import { startStaticServer } from "../support/static-server.js";
 import { tempDir } from "../support/temp.js";
@@ -142,9 +142,9 @@ describe("git odb fetch", () => {
 
   it("writes again what git gc takes away while it is written, within bounds", () => {
     const clone = lazyClone({ files });
-    const preload = resolve(import.meta.dirname, "../support/prune-at.cjs");
     const pruned = (times: number) => {
-      const env = { PRUNE_TIMES: `${times}`, PRUNE_IN: clone.dir, NODE_OPTIONS: `--require ${preload}` };
+      const prune = { call: "rename", path: "/tmp_(?:pack|idx)_", times, git: "prune --expire=now" } as const;
+      const env = meanwhile(clone.dir, prune);
       return gitOdb(["fetch", "--tip", "-q", "--", "b"], { cwd: clone.dir, env });
     };
     const { status, stderr } = pruned(Number.POSITIVE_INFINITY);

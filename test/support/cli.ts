@@ -49,6 +49,30 @@ export function gitOdb(args: readonly string[], options: CliOptions = {}): CliRe
   return { status: done.status ?? -1, stdout: done.stdout, stderr: done.stderr };
 }
 
+/** What somebody else's git does meanwhile. */
+export interface Meanwhile {
+  /** Before this operation of the command's on a file … */
+  readonly call: "rename" | "open";
+  /** … whose path matches this regular expression, … */
+  readonly path: string;
+  /** … each of the first so many times (default 1), … */
+  readonly times?: number;
+  /** … git runs with these words. */
+  readonly git: string;
+}
+
+/** The environment for a command of ours that something happens to while it runs. @param dir where git runs */
+export function meanwhile(dir: string, { call, path, times = 1, git }: Meanwhile): NodeJS.ProcessEnv {
+  return {
+    NODE_OPTIONS: `--require ${join(import.meta.dirname, "meanwhile.cjs")}`,
+    MEANWHILE_CALL: call,
+    MEANWHILE_PATH: path,
+    MEANWHILE_TIMES: String(times),
+    MEANWHILE_GIT: git,
+    MEANWHILE_IN: dir,
+  };
+}
+
 /** Starts the command itself, to be talked to or killed; its pid is not git's. */
 export function startOdb(args: readonly string[], options: CliOptions = {}): ChildProcessWithoutNullStreams {
   return spawn(join(commandFolder(), "git-odb"), args, { cwd: options.cwd, env: cliEnv(options.env) });
