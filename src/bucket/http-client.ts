@@ -6,11 +6,12 @@ import { OdbError } from "../errors.js";
 import { httpAuth } from "./http-auth.js";
 import { type HttpRequest, type HttpResponse, sendOnce } from "./http-exchange.js";
 import type { CredentialProvider } from "./options.js";
+import { silenceLimit } from "./silence.js";
 
 /** Options of {@link httpClient}. */
 export interface HttpClientOptions {
   readonly credentials?: CredentialProvider | undefined;
-  /** How long the other side may be silent, in milliseconds. Default 60,000. */
+  /** As in BucketOptions. */
   readonly idleMs?: number | undefined;
 }
 
@@ -29,7 +30,7 @@ const REDIRECTS = 5;
 export function httpClient(base: URL, options: HttpClientOptions = {}): HttpClient {
   const agents = { "http:": new Agent({ keepAlive: true }), "https:": new HttpsAgent({ keepAlive: true }) };
   const auth = httpAuth(base.href, options.credentials);
-  const idleMs = options.idleMs ?? 60_000;
+  const idleMs = silenceLimit(options.idleMs);
   let isPrivate = false;
 
   const exchange = (request: HttpRequest, url: URL, authorization: string | undefined) => {

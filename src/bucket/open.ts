@@ -43,8 +43,14 @@ async function openKind(location: BucketLocation, options: BucketOptions): Promi
     case "file":
       return fileBucket(location.path, location.name);
     case "http":
-      return (await import("./http.js")).httpBucket(location.url, { credentials: options.credentials });
+      return (await import("./http.js")).httpBucket(location.url, {
+        credentials: options.credentials,
+        idleMs: options.idleMs,
+      });
     case "s3":
-      return (await import("./s3.js")).s3Bucket(location, options.s3Client && { client: options.s3Client });
+      return (await import("./s3.js")).s3Bucket(location, {
+        ...(options.s3Client && { client: options.s3Client }),
+        ...(options.idleMs !== undefined && { idleMs: options.idleMs }),
+      });
   }
 }

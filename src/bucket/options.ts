@@ -22,6 +22,8 @@ export interface CredentialProvider {
 export interface RetryOptions {
   /** Tries in all, the first included. Default 5. */
   readonly attempts?: number;
+  /** No new try so long after the first failure, in milliseconds: a server that hangs costs two tries. Default 60,000. */
+  readonly withinMs?: number;
   /** The first pause in milliseconds, doubled each time, jittered between a half and the whole. Default 200. */
   readonly baseMs?: number;
   /** The longest pause in milliseconds; a longer `Retry-After` ends the tries. Default 20,000. */
@@ -37,4 +39,6 @@ export interface BucketOptions {
   readonly retry?: RetryOptions | false;
   /** Operations under way at once; a read counts until its body ends. Default 16, for file buckets no limit. */
   readonly concurrency?: number;
+  /** How long a server may be silent, in milliseconds; GIT_ODB_TIMEOUT counts more. Default 60,000. */
+  readonly idleMs?: number;
 }

@@ -147,12 +147,15 @@ interface Patience {
 }
 
 function patience(options: RetryOptions, what: string, signal: AbortSignal | undefined): Patience {
-  const { attempts = 5, baseMs = 200, maxMs = 20_000 } = options;
+  const { attempts = 5, baseMs = 200, maxMs = 20_000, withinMs = 60_000 } = options;
   let failures = 0;
+  let firstAt: number | undefined;
   return {
     async afterFailure(error) {
       const asked = (error instanceof OdbError && error.retryAfterMs) || 0;
-      if (!isTransient(error) || ++failures >= attempts || asked > maxMs) throw error;
+      firstAt ??= performance.now();
+      const isLate = performance.now() - firstAt >= withinMs;
+      if (!isTransient(error) || ++failures >= attempts || isLate || asked > maxMs) throw error;
       const backoff = Math.min(maxMs, baseMs * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
       await pause(Math.max(asked, backoff), signal, what);
     },

@@ -5,10 +5,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import type { S3Location } from "./url.js";
 
-/** Idle time in milliseconds after which a connection counts as dead. */
-export const IDLE_MS = 60_000;
-
-/** In milliseconds. */
+/** For a new connection, in milliseconds. */
 export const CONNECT_MS = 10_000;
 
 /** Connections at the same time. */

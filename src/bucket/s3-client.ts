@@ -6,6 +6,7 @@ import { checkSignal } from "./flow.js";
 import type { S3Calls, S3Operation, S3Service } from "./s3-calls.js";
 import { s3Failure } from "./s3-errors.js";
 import { openService } from "./s3-service.js";
+import { silenceLimit } from "./silence.js";
 import type { S3Location } from "./url.js";
 
 /** A connection that is made when it is first used: a command that never asks S3 does not pay for it. */
@@ -25,15 +26,18 @@ export interface S3Connection {
   close(): void;
 }
 
-/** @param given a client of the caller's: it stays open */
-export function s3Connection(location: S3Location, given?: S3Client): S3Connection {
+/** @param options a client of the caller's stays open */
+export function s3Connection(
+  location: S3Location,
+  options: { readonly client?: S3Client; readonly idleMs?: number } = {},
+): S3Connection {
   let opening: Promise<S3Service> | undefined;
   let closed = false;
   return {
     async call(operation, input, what, signal) {
       if (closed) throw new OdbError("bug", `${what}: the bucket is closed`);
       checkSignal(signal, what);
-      opening ??= openService(location, given);
+      opening ??= openService(location, silenceLimit(options.idleMs), options.client);
       try {
         const service = await opening;
         return await service.send(operation, input, { what, signal });

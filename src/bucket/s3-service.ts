@@ -4,7 +4,6 @@ import type { S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
 import {
   addressOf,
   CONNECT_MS,
-  IDLE_MS,
   MAX_SOCKETS,
   regionForEndpoint,
   type WireSettings,
@@ -18,19 +17,27 @@ import type { S3Location } from "./url.js";
  * Our own wire for what is asked often, the SDK for the rest; the SDK alone with a client of the caller's or with
  * settings that our wire does not understand. The SDK is loaded when it is needed.
  *
+ * @param idleMs how long the service may be silent
  * @param given a client of the caller's: it stays open
  */
-export async function openService(location: S3Location, given?: S3Client): Promise<S3Service> {
+export async function openService(
+  location: S3Location,
+  idleMs: number,
+  given?: S3Client,
+): Promise<S3Service> {
   if (given !== undefined) return { ...(await serviceOf(given)), close() {} };
-  const client = lazy(() => makeClient(location));
+  const client = lazy(() => makeClient(location, idleMs));
   const settings = wireSettings(location);
-  return (settings && (await openWire(location, settings, client))) ?? (await serviceOf(await client()));
+  return (
+    (settings && (await openWire(location, settings, idleMs, client))) ?? (await serviceOf(await client()))
+  );
 }
 
 /** @returns undefined when the SDK knows of something unusual */
 async function openWire(
   location: S3Location,
   settings: WireSettings,
+  idleMs: number,
   client: () => Promise<S3Client>,
 ): Promise<S3Service | undefined> {
   const fixed = environmentCredentials(location.profile);
@@ -41,6 +48,7 @@ async function openWire(
   return wireService({
     address,
     region,
+    idleMs,
     request: settings.request,
     response: settings.response,
     // The SDK keeps what its chain found until shortly before it expires.
@@ -49,10 +57,10 @@ async function openWire(
   });
 }
 
-async function makeClient(location: S3Location): Promise<S3Client> {
+async function makeClient(location: S3Location, idleMs: number): Promise<S3Client> {
   const { loadSdk } = await import("./s3-sdk-service.js");
   const { S3Client } = await loadSdk();
-  return new S3Client(clientConfig(location));
+  return new S3Client(clientConfig(location, idleMs));
 }
 
 async function serviceOf(client: S3Client): Promise<S3Service> {
@@ -61,7 +69,7 @@ async function serviceOf(client: S3Client): Promise<S3Service> {
 }
 
 /** The client's settings. Credentials, and what is left out here, come from the SDK's own chain. */
-export function clientConfig(location: S3Location): S3ClientConfig {
+export function clientConfig(location: S3Location, idleMs: number): S3ClientConfig {
   const { endpoint, profile, checksums } = location;
   const region = location.region ?? (endpoint === undefined ? undefined : regionForEndpoint());
   return {
@@ -74,8 +82,8 @@ export function clientConfig(location: S3Location): S3ClientConfig {
     maxAttempts: 1,
     logger: silent,
     requestHandler: {
-      connectionTimeout: CONNECT_MS,
-      socketTimeout: IDLE_MS,
+      connectionTimeout: Math.min(CONNECT_MS, idleMs),
+      socketTimeout: idleMs,
       httpAgent: agent,
       httpsAgent: agent,
     },

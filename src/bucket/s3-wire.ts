@@ -5,7 +5,7 @@ import { Agent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import { OdbError } from "../errors.js";
 import { type HttpResponse, sendOnce } from "./http-exchange.js";
-import { CONNECT_MS, IDLE_MS, MAX_SOCKETS, type S3Address } from "./s3-address.js";
+import { CONNECT_MS, MAX_SOCKETS, type S3Address } from "./s3-address.js";
 import type { S3Calls, S3Operation, S3Service, Sending } from "./s3-calls.js";
 import {
   type Credentials,
@@ -23,6 +23,8 @@ import { textOf } from "./s3-xml.js";
 export interface WireOptions extends ChecksumModes {
   readonly address: S3Address;
   readonly region: string;
+  /** How long the service may be silent, in milliseconds. */
+  readonly idleMs: number;
   /** Asked for each request. */
   credentials(): Promise<Credentials>;
   /** Who does the rest; opened when it is needed. */
@@ -37,7 +39,7 @@ const SKEW_MS = 5 * 60 * 1000;
 
 /** Makes requests to one bucket. */
 export function wireService(options: WireOptions): S3Service {
-  const { address, credentials } = options;
+  const { address, credentials, idleMs } = options;
   const isHttps = address.origin.protocol === "https:";
   const sockets = { keepAlive: true, maxSockets: MAX_SOCKETS };
   const agent = isHttps ? new HttpsAgent(sockets) : new Agent(sockets);
@@ -50,7 +52,7 @@ export function wireService(options: WireOptions): S3Service {
     const who = await credentials();
     const { url, headers } = signedRequest(address, call, sign, who, new Date(Date.now() + clockOffset));
     const request = { method, url, what, ...(body && { body: body.source }), ...(signal && { signal }) };
-    const limits = { idleMs: IDLE_MS, connectMs: CONNECT_MS };
+    const limits = { idleMs, connectMs: Math.min(CONNECT_MS, idleMs) };
     const response = await sendOnce(request, url, headers, agent, limits).catch((error: unknown) => {
       throw ownFailure(error);
     });

@@ -16,6 +16,8 @@ import { type BucketLocation, parseBucketUrl } from "./url.js";
 export interface S3BucketOptions {
   /** A client of the caller's, who closes it. Default: one for the URL. */
   readonly client?: S3Client;
+  /** As in BucketOptions; a client of the caller's has its own. */
+  readonly idleMs?: number;
   /** Sizes at which S3 changes its rules; smaller ones are for tests only. */
   readonly limits?: Partial<S3Limits>;
 }
@@ -32,7 +34,7 @@ export function s3Bucket(url: string | BucketLocation, options: S3BucketOptions 
   const { name } = parsed;
   if (parsed.kind !== "s3") throw new OdbError("invalid", `${name}: expected s3://<bucket>/<prefix>`);
   const location = parsed.s3;
-  const connection = s3Connection(location, options.client);
+  const connection = s3Connection(location, options);
   const context: S3Context = {
     name,
     location,

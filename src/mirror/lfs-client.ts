@@ -5,6 +5,7 @@ import { Agent as HttpsAgent } from "node:https";
 import { type HttpClient, httpClient } from "../bucket/http-client.js";
 import { sendOnce } from "../bucket/http-exchange.js";
 import type { CredentialProvider } from "../bucket/options.js";
+import { silenceLimit } from "../bucket/silence.js";
 import { OdbError } from "../errors.js";
 import { type Content, collect, sourceOf } from "../object/content.js";
 import { withoutUserinfo } from "../repo/upload-pack.js";
@@ -32,7 +33,6 @@ export const BATCH = 100;
 
 const MEDIA_TYPE = "application/vnd.git-lfs+json";
 const ANSWER_LIMIT = 16 * 1024 * 1024;
-const IDLE_MS = 60_000;
 
 /** The LFS server of a repository behind http(s), where git-lfs looks for it (docs/api/server-discovery.md). */
 export function lfsUrlOf(source: string): string | undefined {
@@ -64,7 +64,7 @@ export function lfsClient(url: string, credentials?: CredentialProvider): LfsCli
       const bare = Object.keys(headers).length === 0;
       const first = bare
         ? await client.send(request)
-        : await sendOnce(request, href, headers, agent, { idleMs: IDLE_MS });
+        : await sendOnce(request, href, headers, agent, { idleMs: silenceLimit() });
       const moved = first.status >= 300 && first.status < 400;
       if (moved) first.discard();
       // Where it leads, the action's headers are nobody's business.

@@ -1,5 +1,6 @@
 /** The `odb.<name>.*` settings of a repository (docs/configuration.md), read, checked and told apart. */
 
+import { parseSeconds } from "../bucket/silence.js";
 import { OdbError } from "../errors.js";
 import { type ConfigEntry, parseConfigBoolean, parseConfigSize, readConfig } from "../repo/config.js";
 import type { Repository } from "../repo/git.js";
@@ -25,6 +26,8 @@ export interface OdbConfig {
   readonly minSize?: number;
   /** Requests to the store at the same time. */
   readonly concurrency?: number;
+  /** Seconds for which the store's server may be silent. */
+  readonly timeout?: number;
   /** Allow pushes to a store without conditional writes. Default false. */
   readonly unsafePush: boolean;
 }
@@ -130,6 +133,16 @@ const readers: Readonly<Record<string, Reader>> = {
       );
     }
     draft.concurrency = number;
+  },
+  timeout(draft, value, key) {
+    const seconds = parseSeconds(value ?? "");
+    if (seconds === undefined) {
+      throw new OdbError(
+        "config",
+        `config ${key}: ${JSON.stringify(value ?? "")} is no number of seconds from 1 to 86400`,
+      );
+    }
+    draft.timeout = seconds;
   },
   unsafepush(draft, value, key) {
     draft.unsafePush = parseConfigBoolean(key, value);

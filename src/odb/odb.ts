@@ -229,12 +229,13 @@ export class OdbSession implements Odb {
       );
     }
     if (this.#options.openStore !== undefined) return this.#options.openStore([first, ...more], this.config);
-    const { write, concurrency } = this.config;
+    const { write, concurrency, timeout } = this.config;
     return openStore([first, ...more], {
       hash: this.repo.hash,
       write,
       credentials: gitCredentials(this.repo),
       ...(concurrency !== undefined && { concurrency }),
+      ...(timeout !== undefined && { idleMs: timeout * 1000 }),
       ...this.#options.bucket,
     });
   }

@@ -73,7 +73,8 @@ export async function configurePromisor(repo: Repository, config: OdbConfig): Pr
   const present = lastValue(entries, `remote.${remote}.url`);
   if (present !== undefined && !present.startsWith("odb:")) return { taken: remote };
   const [first, ...more] = config.urls;
-  const simple = first !== undefined && more.length === 0 && config.concurrency === undefined;
+  const isUsual = config.concurrency === undefined && config.timeout === undefined;
+  const simple = first !== undefined && more.length === 0 && isUsual;
   const settings = {
     url: remoteUrlOf(simple ? first : `odb:${config.name}`),
     promisor: "true",

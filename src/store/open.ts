@@ -64,7 +64,10 @@ async function openListUpload(location: BucketLocation, options: StoreOptions): 
     import("./list-upload.js"),
     import("./retried.js"),
   ]);
-  const client = httpClient(location.url, { credentials: options.credentials });
+  const client = httpClient(location.url, {
+    credentials: options.credentials,
+    idleMs: options.idleMs,
+  });
   const store = listUploadStore(
     client,
     location.url,

@@ -179,6 +179,13 @@ describe("http bucket", () => {
     await expect(patient.read("429-9")).rejects.toMatchObject({ retryAfterMs: 9000 });
     await expect(patient.head("403-0")).rejects.toMatchObject({ code: "denied" });
     expect(asked).toBe(2);
+    asked = 0;
+    await expect(withRetry(bucket, { baseMs: 1, withinMs: 1 }).head("silent")).rejects.toMatchObject({
+      code: "unavailable",
+      message: expect.stringContaining("was silent for 0.05 s"),
+    });
+    // No new try later than that after the first failure.
+    expect(asked).toBe(2);
     await bucket.close();
   });
 });

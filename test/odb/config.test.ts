@@ -66,6 +66,7 @@ describe("readOdbConfig", () => {
     ["get = all", /odb\.m\.get.*git, raw, direct/],
     ["write = both", /odb\.m\.write.*first, all/],
     ["minSize = big", /odb\.m\.minsize.*"big"/],
+    ["timeout = 0", /odb\.m\.timeout.*seconds/],
     ["concurrency = 0", /odb\.m\.concurrency/],
     ["unsafePush = maybe", /odb\.m\.unsafepush/],
     ["url", /odb\.m\.url has no value/],

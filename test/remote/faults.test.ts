@@ -105,6 +105,24 @@ describe("a store that is down", () => {
     expect(leftovers(clone.dir)).toEqual([]);
   });
 
+  it.each([
+    ["odb.m.timeout", ["config", "odb.m.timeout", "1"], {}],
+    ["GIT_ODB_TIMEOUT", ["config", "odb.m.timeout", "900"], { GIT_ODB_TIMEOUT: "1" }],
+  ])("that hangs is given up and asked again as %s says", async (_, config, env) => {
+    const clone = await behindProxy();
+    const all = { cwd: clone.dir, env: cliEnv(env) };
+    git(config, all);
+    expect((await spawnGit(["odb", "init", "-q", "m", clone.url], all)).stderr).toBe("");
+    expect(git(["config", "remote.odb-m.url"], all)).toBe("odb::odb:m");
+    const [first = "", second = ""] = clone.oids;
+    // One of git's, one of ours.
+    clone.proxy.add({ path: new RegExp(first), fault: { kind: "hang" } });
+    expect(await spawnGit(["cat-file", "-s", first], all)).toMatchObject({ status: 0, stderr: "" });
+    clone.proxy.add({ path: new RegExp(second), fault: { kind: "hang" } });
+    expect(await spawnGit(["odb", "fetch", "-q"], all)).toMatchObject({ status: 0, stderr: "" });
+    expect(clone.proxy.seen.filter(({ fault }) => fault === "hang")).toHaveLength(2);
+  });
+
   it("that denies is named in one line too", async () => {
     const clone = await behindProxy();
     clone.proxy.add({ times: Number.POSITIVE_INFINITY, fault: { kind: "status", status: 403 } });

@@ -85,7 +85,7 @@ test("our requests go to the same place with the same words as the SDK's, and ar
           throw new Error("seen");
         };
         const client = new S3Client({
-          ...clientConfig(location),
+          ...clientConfig(location, 60_000),
           credentials,
           requestHandler: { handle } as never,
         });

@@ -47,6 +47,7 @@ test("what is asked often needs no SDK", async () => {
   const service = wireService({
     address: addressOf(s3, "us-east-1") ?? assert.fail(),
     region: "us-east-1",
+    idleMs: 60_000,
     request: "required",
     response: "required",
     credentials: async () => server,
