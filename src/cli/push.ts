@@ -6,6 +6,7 @@ import { isObjectId, type ObjectId } from "../object/id.js";
 import { type OdbConfig, readOdbConfigs } from "../odb/config.js";
 import { objectsInRange, type PushRange, type RangeBlob, selectedInRange } from "../odb/push-range.js";
 import { pushMetadataRefs } from "../odb/push-refs.js";
+import { mendMetadata } from "../odb/refs.js";
 import { markSent, unsentBlobs } from "../odb/sent.js";
 import { fetchPromises } from "../odb/server-promise.js";
 import { type UploadReport, uploadBlobs } from "../odb/upload.js";
@@ -137,6 +138,7 @@ async function publish(
   context: Context,
 ): Promise<void> {
   const oids = stored.map(({ oid }) => oid);
+  await mendMetadata(repo, stored);
   try {
     const { other } = await pushMetadataRefs(repo, name, target.destination, oids, {
       signal: context.signal,

@@ -4,7 +4,7 @@ import { OdbError } from "../errors.js";
 import { hashObject } from "../object/content.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import { formatInfo, type ObjectInfo, parseInfo } from "../object/info.js";
-import { smallObjects } from "../repo/cat-file.js";
+import { infosOf, smallObjects } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
 import { refNames } from "../repo/ref-files.js";
 import { listRefs, type RefUpdate, updateRefs, writeBlobs } from "../repo/update-ref.js";
@@ -108,6 +108,22 @@ export async function writeMetadataRefs(
   const blobs = await writeBlobs(repo, distinct.map(formatMetadata));
   const updates = distinct.map(({ oid }, n): RefUpdate => ({ ref: prefix + oid, oid: blobs[n] as ObjectId }));
   await updateRefs(repo, updates);
+}
+
+/**
+ * Writes those of the refs' blobs again that are gone: `git gc --prune=now` takes what was written while it runs, and a
+ * ref to nothing makes every git fail that reads all refs.
+ */
+export async function mendMetadata(repo: Repository, infos: readonly ObjectInfo[]): Promise<void> {
+  const contents = infos.map(formatMetadata);
+  const oids = contents.map((content) => hashObject("blob", content, repo.hash));
+  const lost: Buffer[] = [];
+  let at = 0;
+  for await (const found of infosOf(repo, oids)) {
+    const content = contents[at++];
+    if (found === undefined && content !== undefined) lost.push(content);
+  }
+  if (lost.length > 0) await writeBlobs(repo, lost);
 }
 
 /** Takes the metadata refs of these objects away, in one transaction. */

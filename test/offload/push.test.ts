@@ -214,6 +214,18 @@ describe("metadata refs", () => {
     expect(left.trim()).toBe(running);
   });
 
+  it("whose blobs a gc has taken at the wrong moment are written again", () => {
+    const { repo, origin } = emptyFixture();
+    writeBig(repo, "a.bin", 1000);
+    commit(repo, "one");
+    expectOk(gitOdb(["push", "-q", "--no-refs"], { cwd: repo }));
+    const word = blob(repo, `refs/odbs/big/${blob(repo, "HEAD:a.bin")}`);
+    rmSync(join(repo, ".git/objects", word.slice(0, 2), word.slice(2)));
+    expect(gitOdb(["push", "-q"], { cwd: repo })).toMatchObject({ status: 0, stderr: "" });
+    expect(metadata(origin)).toEqual([blob(repo, "HEAD:a.bin")]);
+    expect(tryGit(["fsck"], { cwd: repo })).toMatchObject({ status: 0, stderr: "" });
+  });
+
   it("that the remote has in other words stay as they are there", () => {
     const { repo, origin } = emptyFixture();
     writeBig(repo, "a.bin", 1000);
