@@ -10,6 +10,7 @@ import { publish, publishable, publishedRef } from "../odb/published.js";
 import { setUpServer } from "../odb/server.js";
 import { checkConfigurable, configureOdb, helperCommand } from "../odb/setup.js";
 import { helperKindOf, parseStoreUrl } from "../odb/store-url.js";
+import { tracksPatterns } from "../odb/tracked.js";
 import { describeStore, whyNotFromRemote } from "../odb/trust.js";
 import { gitCredentials } from "../repo/credential.js";
 import { openRepository, type Repository } from "../repo/git.js";
@@ -67,7 +68,14 @@ async function init(
     context.note(`Next: git odb offload, now and again: docs/server.md`, options);
   }
   if (publishes) await publishSettings(repo, name, options, context);
-  else if (!options.server) context.note(`Next: git odb track ${name} '<pattern>'`, options);
+  else if (await lacksPatterns(repo, name)) context.note(`Next: git odb track ${name} '<pattern>'`, options);
+}
+
+/** Whether nothing is selected for the ODB yet in a repository where it could be. */
+async function lacksPatterns(repo: Repository, name: string): Promise<boolean> {
+  if (repo.workTree === undefined) return false;
+  const { minSize } = await requireOdbConfig(repo, name);
+  return minSize === undefined && !(await tracksPatterns(repo, name));
 }
 
 async function connect(
@@ -117,7 +125,8 @@ async function publishSettings(
       `clones must name this store themselves, because ${why}: git odb clone --accept-odb=${redact(url)}`,
     );
   }
-  context.note(`Next: git push <remote> +${ref}`, options);
+  // What is bare is mostly what clones read.
+  if (repo.workTree !== undefined) context.note(`Next: git push <remote> +${ref}`, options);
 }
 
 /** Makes the bucket say what it holds, where it lets us; a bucket that others keep is left as it is. */

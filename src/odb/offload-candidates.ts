@@ -14,7 +14,7 @@ export interface OffloadScope {
   readonly revs?: readonly string[];
   /** Only what no commit since this date has, in any form of git's dates. */
   readonly olderThan?: string;
-  /** Only blobs of at least so many bytes. */
+  /** Only blobs of at least so many bytes; then also what lies in packs of a repository in a bucket. */
   readonly above?: number;
   /**
    * `server`: this repository is itself what others fetch from, so what its own branches and tags reach may go, too.
@@ -44,8 +44,9 @@ export async function offloadCandidates(
   for await (const info of odb.have(options)) take(info);
   const store = await odb.store();
   try {
-    // Broken ones are no candidates.
-    for await (const info of store.list({ ...options, onBad: () => {} })) take(info);
+    // Broken ones are no candidates. What nobody has selected lies in packs: mostly small files.
+    const unpacked = scope.above === undefined;
+    for await (const info of store.list({ ...options, unpacked, onBad: () => {} })) take(info);
   } catch (error) {
     // A plain web server lists nothing: then what is known must do.
     if (!(error instanceof OdbError && error.code === "unsupported")) throw error;

@@ -65,6 +65,7 @@ export function withPacks(store: ObjectStore, bucket: Bucket, layout: PacksOptio
         seen.add(info.oid);
         yield info;
       }
+      if (options?.unpacked) return;
       const stat = statOrReport((oid) => packs.stat(oid, options), options);
       yield* inParallel(packs.others(seen, options), LIST_CONCURRENCY, stat);
     },

@@ -38,6 +38,8 @@ export interface VerifyOptions extends CallOptions {
 
 /** Options of {@link ObjectStore.list}. */
 export interface StoreListOptions extends CallOptions {
+  /** Leave out what lies in packs: then of a repository in a bucket only the objects of their own. Default false. */
+  readonly unpacked?: boolean;
   /** Told of an object that is left out of the list because it is broken. */
   readonly onBad?: (oid: ObjectId, error: OdbError) => void;
 }

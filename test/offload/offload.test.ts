@@ -1,10 +1,13 @@
 /** Offload with stock git: what goes, what stays, and what git does afterwards. */
 
+import { randomBytes } from "node:crypto";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { gitOdb } from "../support/cli.js";
 import { git, gitBytes } from "../support/git.js";
+import { clonePerson, newPerson } from "../support/serverless.js";
+import { tempDir } from "../support/temp.js";
 import {
   bigBlobs,
   commit,
@@ -69,4 +72,27 @@ it("keeps a small local blob of a tree whose big ones are gone: the trap of prom
     expect(git(["cat-file", "-p", only], { cwd: repo })).toBe("only here");
   }
   expect(fsck(repo)).toBe("");
+});
+
+it("in a clone of a bucket drops what lies there by itself, and what is in its packs when a size is named", () => {
+  const bucket = join(tempDir("bucket"), "b");
+  const ann = newPerson(`odb::${bucket}`);
+  ann.commit({
+    ".gitattributes": "*.bin odb=media\n",
+    "a.bin": randomBytes(3000),
+    "plain.dat": randomBytes(3000),
+  });
+  ann.git("push", "-q", "-u", "origin", "main");
+  const { dir } = clonePerson(`odb::${bucket}`);
+  const { stderr } = gitOdb(["init", "media", bucket], { cwd: dir });
+  // *.bin is tracked already.
+  expect(stderr).toMatch(/^ODB media: /);
+  expect(stderr).not.toContain("Next:");
+  const blobs = (...names: string[]) => names.map((name) => ann.git("rev-parse", `HEAD:${name}`)).sort();
+  expect(gitOdb(["offload"], { cwd: dir }).stderr).toContain("dropped 1 blob,");
+  expect(missing(dir)).toEqual(blobs("a.bin"));
+  expect(gitOdb(["offload", "--above", "1k"], { cwd: dir }).stderr).toContain("dropped 1 blob,");
+  expect([missing(dir), fsck(dir)]).toEqual([blobs("a.bin", "plain.dat"), ""]);
+  expectOk(gitOdb(["fetch", "-q"], { cwd: dir }));
+  expect([missing(dir), fsck(dir)]).toEqual([[], ""]);
 });
