@@ -383,7 +383,7 @@ describe("fsck", () => {
     const bare = tempRepo("--bare");
     const oid = git(["hash-object", "-w", "--stdin"], { cwd: bare, input: "hello" });
     gitOdb(["init", "-q", "big", bare], { cwd: repo });
-    expect(gitOdb(["fsck", "--store"], { cwd: repo }).stderr).toBe("ODB big: 1 objects checked, 0 bad\n");
+    expect(gitOdb(["fsck", "--store"], { cwd: repo }).stderr).toBe("ODB big: 1 object checked, 0 bad\n");
     const path = join(bare, "objects", oid.slice(0, 2), oid.slice(2));
     chmodSync(path, 0o644);
     writeFileSync(path, "no zlib");

@@ -322,7 +322,7 @@ describe("promises, on a server", () => {
     const found = examine(server);
     expect(found.filter(({ state }) => state !== "ok")).toEqual([]);
     expect(found.map(({ message }) => message)).toContain(
-      "ODB media: 1 blobs promised, 1 not here, all of them in the store",
+      "ODB media: 1 blob promised, 1 not here, all of them in the store",
     );
     git(["config", "repack.writeBitmaps", "true"], { cwd: server });
     expect(notOk(server).map(({ check, fix }) => [check, fix])).toEqual([

@@ -52,7 +52,7 @@ async function* checkPromise(
     };
   }
   if (lost.length === 0) {
-    const message = `ODB ${name}: ${promised.size} blobs promised, ${away.length} not here, all of them in the store`;
+    const message = `ODB ${name}: ${promised.size} blob${promised.size === 1 ? "" : "s"} promised, ${away.length} not here, all of them in the store`;
     yield { check, state: "ok", message };
   }
 }

@@ -34,7 +34,7 @@ async function fsck(names: readonly string[], options: Options, context: Context
   for (const name of all) await requireOdbConfig(repo, name);
   for (const name of all) {
     const { checked, bad } = await withOdb(repo, name, context, (odb) => check(odb, options, context));
-    context.note(`ODB ${name}: ${checked} objects checked, ${bad} bad`, options);
+    context.note(`ODB ${name}: ${checked} object${checked === 1 ? "" : "s"} checked, ${bad} bad`, options);
     if (bad > 0) process.exitCode = 1;
   }
 }
