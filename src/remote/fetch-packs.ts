@@ -52,6 +52,8 @@ export interface FetchedPacks {
   readonly locks: readonly string[];
   /** All that the new objects name is among them. */
   readonly selfContained: boolean;
+  /** The size of the largest pack of the bucket, in bytes. */
+  readonly largestPack: number;
 }
 
 /** Rounds in which packs are fetched for what the chosen ones lack; then all others are. */
@@ -67,11 +69,12 @@ export async function fetchPacks(fetch: PackFetch, wants: readonly ObjectId[]): 
   const packs = await listPacks(fetch.bucket, call(fetch));
   fetch.indexes?.retain(packs);
   const promisor = fetch.withoutBlobs || packs.some((pack) => pack.promisor);
+  const about = { promisor, largestPack: packs.reduce((most, { size }) => Math.max(most, size), 0) };
   const isNew = fetch.cloning && !hasAlternates(fetch.repo);
   if (isNew && fetch.everything && !fetch.withoutBlobs) {
-    return { promisor, ...(await install(fetch, await allPacks(fetch, packs), promisor)) };
+    return { ...about, ...(await install(fetch, await allPacks(fetch, packs), promisor)) };
   }
-  return { promisor, ...(await fetchChosen(fetch, packs, wants, promisor)) };
+  return { ...about, ...(await fetchChosen(fetch, packs, wants, promisor)) };
 }
 
 /** Everything as one pack, which git then need not walk through to see that it is whole. */

@@ -86,6 +86,12 @@ async function fetchAll(
     signal: context.signal,
   };
   const fetched = await fetchPacks(how, oids);
+  const limit = limitOf(options.filter);
+  if (cloning && options.verbosity > 0 && limit !== undefined && fetched.largestPack > limit) {
+    context.warn(
+      `--filter=${options.filter}: packs come whole, whatever the size of what is in them; --filter=blob:none leaves that out`,
+    );
+  }
   if (fetched.promisor && settings.isNamed && !settings.isPromisor) await becomePromisor(repo, context.name);
   // git has read its config already: what it looks for in this fetch must be here.
   const mustBeWhole = fetched.promisor && !settings.isPromisor && !(cloning && settings.isNamed);
@@ -106,6 +112,13 @@ function wantsEverything({ refs }: RefTable, wants: ReadonlySet<ObjectId>): bool
 function leavesBlobsOut(filter: string | undefined): boolean {
   if (filter === undefined) return false;
   return filter === "blob:limit=0" || !filter.startsWith("blob:limit=");
+}
+
+/** The bytes of a `blob:limit` that leaves out some blobs but not all. */
+function limitOf(filter: string | undefined): number | undefined {
+  const [, digits, unit = ""] = /^blob:limit=([1-9][0-9]*)([kmg]?)$/i.exec(filter ?? "") ?? [];
+  const units: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
+  return digits === undefined ? undefined : Number(digits) * (units[unit.toLowerCase()] ?? 1);
 }
 
 /** git asks for one lock only; it looks into that pack for the refs instead of walking through all of it. */

@@ -137,6 +137,20 @@ test.each([
   },
 );
 
+test("a clone says that a filter by size leaves out nothing of the packs, when one is larger", () => {
+  const folder = tempDir("bucket");
+  const ann = newPerson(`odb::${folder}`);
+  ann.commit({ "plain.dat": randomBytes(9000) });
+  ann.git("push", "-q", "origin", "main");
+  const told = (...args: string[]) =>
+    ann.try("clone", ...args, `odb::${folder}`, join(tempDir("clone"), "c")).stderr;
+  const warning = "git-remote-odb: --filter=blob:limit=1024: packs come whole";
+  expect(told("--filter=blob:limit=1k")).toContain(warning);
+  expect(told("-q", "--filter=blob:limit=1k")).toBe("");
+  expect(told("--filter=blob:limit=1m")).not.toContain("filter");
+  expect(told("--filter=blob:none")).not.toContain("filter=");
+});
+
 test("metadata refs and refs to blobs and trees travel like any", () => {
   const url = `odb::${tempDir("bucket")}`;
   const ann = newPerson(url);
