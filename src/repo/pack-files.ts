@@ -58,7 +58,7 @@ export function sweptAway(error: NodeJS.ErrnoException): never {
   if (error.code !== "ENOENT") throw error;
   throw new OdbError(
     "conflict",
-    `${error.path} was removed while it was written (git gc --prune=now at the same time?): run this again`,
+    `${error.path} was removed while it was written (git gc --prune=now at the same time?): run this again when that is done`,
     { cause: error },
   );
 }
