@@ -4,7 +4,13 @@ import type { Command } from "commander";
 import { OdbError, toOdbError } from "../errors.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import { type OdbConfig, readOdbConfigs } from "../odb/config.js";
-import { objectsInRange, type PushRange, type RangeBlob, selectedInRange } from "../odb/push-range.js";
+import {
+  commitsOf,
+  objectsInRange,
+  type PushRange,
+  type RangeBlob,
+  selectedInRange,
+} from "../odb/push-range.js";
 import { pushMetadataRefs } from "../odb/push-refs.js";
 import { mendMetadata } from "../odb/refs.js";
 import { markSent, unsentBlobs } from "../odb/sent.js";
@@ -47,14 +53,15 @@ async function push(
   const repo = await openRepository();
   const { odbs } = await readOdbConfigs(repo, await readConfig(repo));
   const target = await targetOf(repo, remote);
-  const range = options.prePush
+  const asked = options.prePush
     ? await prePushRange(repo, target)
     : await rangeOf(repo, target, revs, options);
-  if (range.tips.length === 0) return;
+  if (asked.tips.length === 0) return;
+  const range = { ...asked, commits: await commitsOf(repo, asked) };
   const blobs = await selectedInRange(repo, range, odbs, (line) => context.warn(line));
   refuseUnconfigured(blobs, odbs);
   // The hook is for this push; it must not make it wait for older ones.
-  if (!options.prePush) addNew(blobs, await unsentBlobs(repo, range.tips, odbs));
+  if (!options.prePush) addNew(blobs, await unsentBlobs(repo, range, odbs));
   if (blobs.length === 0 && options.all) {
     const hint = options.attributesOf === undefined ? " (--attributes-of=HEAD: as HEAD marks them)" : "";
     context.note(`no file of any commit is marked for an ODB${hint}`, options);

@@ -5,11 +5,11 @@ import { OdbError } from "../errors.js";
 import { type Content, contentOf, verified } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
-import { type CatFile, infosOf, openCatFile } from "../repo/cat-file.js";
+import { type CatFile, infosOf, openCatFile, smallObjects } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
 import type { OwnCopy } from "../store/store.js";
 
-/** Up to this many bytes a blob is read into memory, by the one git that all share. */
+/** Up to this many bytes a blob is read into memory. */
 const SMALL = 1024 * 1024;
 
 /** Larger ones read at the same time: each has a git of its own, which streams it. */
@@ -25,10 +25,23 @@ export interface LocalBlobs extends AsyncDisposable {
   own(oid: ObjectId): OwnCopy | undefined;
 }
 
-/** Looks which of the blobs are here. */
-export async function openLocalBlobs(repo: Repository, oids: Iterable<ObjectId>): Promise<LocalBlobs> {
+/**
+ * Looks which of the blobs are here.
+ *
+ * @param inOrder blobs that will be used once each, in the order of `oids`: one git reads the small ones ahead of their
+ *   users. Default none
+ */
+export async function openLocalBlobs(
+  repo: Repository,
+  oids: Iterable<ObjectId>,
+  inOrder: (oid: ObjectId) => boolean = () => false,
+): Promise<LocalBlobs> {
   const infos = new Map<ObjectId, ObjectInfo>();
   for await (const info of infosOf(repo, oids)) if (info !== undefined) infos.set(info.oid, info);
+  const ahead = new ReadAhead(
+    repo,
+    [...infos.values()].filter(({ oid, size }) => size <= SMALL && inOrder(oid)).map(({ oid }) => oid),
+  );
   const shared = openCatFile(repo);
   const one = turns(1);
   const few = turns(LARGE_AT_ONCE);
@@ -48,26 +61,55 @@ export async function openLocalBlobs(repo: Repository, oids: Iterable<ObjectId>)
       };
     },
     async use(info, take) {
-      if (info.size > SMALL) {
-        return few(async () => {
-          await using own = openCatFile(repo);
-          await take(await contentIn(own, info));
-        });
+      if (info.size <= SMALL) {
+        const bytes = await one(async () => (await ahead.next(info.oid)) ?? (await bytesIn(shared, info)));
+        return await take(contentOf(bytes));
       }
-      const bytes = Buffer.allocUnsafe(info.size);
-      await one(async () => {
-        let at = 0;
-        // A chunk is the reader's until the next one is asked for: kept ones are copied.
-        for await (const chunk of await contentIn(shared, info)) {
-          bytes.set(chunk, at);
-          at += chunk.length;
-        }
+      return await few(async () => {
+        await using own = openCatFile(repo);
+        await take(await contentIn(own, info));
       });
-      await take(contentOf(bytes));
     },
-    [Symbol.asyncDispose]: () => shared.close(),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([ahead.close(), shared.close()]);
+    },
   };
   return blobs;
+}
+
+/** Small blobs from one git that is told all of them at once: it need not wait for each question. */
+class ReadAhead {
+  readonly #oids: readonly ObjectId[];
+  readonly #stream: ReturnType<typeof smallObjects>;
+  #taken = 0;
+
+  constructor(repo: Repository, oids: readonly ObjectId[]) {
+    this.#oids = oids;
+    this.#stream = smallObjects(repo, oids, SMALL);
+  }
+
+  /** @returns undefined when it is not this blob's turn, or it is not here any more */
+  async next(oid: ObjectId): Promise<Buffer | undefined> {
+    if (this.#oids[this.#taken] !== oid) return undefined;
+    this.#taken += 1;
+    const step = await this.#stream.next();
+    return step.done || step.value?.info.oid !== oid ? undefined : step.value.content;
+  }
+
+  async close(): Promise<void> {
+    await this.#stream.return(undefined);
+  }
+}
+
+async function bytesIn(objects: CatFile, info: ObjectInfo): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(info.size);
+  let at = 0;
+  // A chunk is the reader's until the next one is asked for: kept ones are copied.
+  for await (const chunk of await contentIn(objects, info)) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
 }
 
 /** @returns undefined when the copy here is not the object */

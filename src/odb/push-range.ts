@@ -25,7 +25,12 @@ export interface PushRange {
   readonly remote?: string;
   /** The commit whose attributes are those of every commit, for a history of before the files were marked. */
   readonly attributes?: ObjectId;
+  /** What {@link commitsOf} says of it, where that is known already. */
+  readonly commits?: Commits;
 }
+
+/** Commits with their parents, parents before children. */
+export type Commits = ReadonlyMap<ObjectId, readonly ObjectId[]>;
 
 /**
  * The selected blobs of the commits in the range: what each commit adds or changes, and its whole tree where it changes a
@@ -83,7 +88,7 @@ interface Change {
  * shares those of its parent, so that git is asked once for a long line of commits.
  */
 async function changesByAttributes(repo: Repository, range: PushRange): Promise<Map<ObjectId, Change[]>> {
-  const parents = await parentsOf(repo, range);
+  const parents = range.commits ?? (await commitsOf(repo, range));
   const groups = new Map<ObjectId, Change[]>();
   const sources = new Map<ObjectId, ObjectId>();
   // Parents come first: the source of one is known when its child comes.
@@ -101,8 +106,8 @@ async function changesByAttributes(repo: Repository, range: PushRange): Promise<
   return groups;
 }
 
-/** The commits of the range, parents before children. */
-async function parentsOf(repo: Repository, range: PushRange): Promise<Map<ObjectId, ObjectId[]>> {
+/** The commits of the range. */
+export async function commitsOf(repo: Repository, range: PushRange): Promise<Commits> {
   const { args, input } = revList(range);
   const command = ["rev-list", "--topo-order", "--reverse", "--parents", ...args];
   const commits = new Map<ObjectId, ObjectId[]>();

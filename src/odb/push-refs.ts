@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { OdbError } from "../errors.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import type { Repository } from "../repo/git.js";
-import { listRefs, type RefUpdate, updateRefs } from "../repo/update-ref.js";
+import { listRefs, type Ref, type RefUpdate, updateRefs } from "../repo/update-ref.js";
 import { metadataPrefix } from "./refs.js";
 
 /**
@@ -14,7 +14,7 @@ import { metadataPrefix } from "./refs.js";
  */
 const FEW = 16;
 
-/** Above the refs of one push of many: its pattern shall match them, and no others. */
+/** Above the copies of the refs of one push of many among more: its pattern shall match them, and no others. */
 const OWN_REFS = "refs/odbs-push/";
 
 /** Such refs that a killed push has left are removed after so many milliseconds: a day. */
@@ -94,9 +94,19 @@ async function push(
       options,
     );
   const prefix = refs[0]?.replace(/[^/]*$/, "") ?? "";
+  const local = await listRefs(repo, prefix);
+  const wanted = new Set(refs);
+  const others = local.filter(({ ref }) => !wanted.has(ref));
   const own = `${OWN_REFS}${Date.now()}-${randomBytes(4).toString("hex")}/`;
-  const copies = await copiesOf(repo, refs, prefix, own);
-  await updateRefs(repo, [...(await staleRefs(repo)), ...copies]);
+  const copies = copiesOf(local, refs, prefix, own);
+  const stale = await staleRefs(repo);
+  if (others.length <= FEW) {
+    await updateRefs(repo, stale);
+    const specs = [`${prefix}*:${prefix}*`, ...others.map(({ ref }) => `^${ref}`)];
+    // One that another process has written since is pushed along: it is as true as these.
+    return (await pushSpecs(repo, remote, specs, options)).filter(({ ref }) => wanted.has(ref));
+  }
+  await updateRefs(repo, [...stale, ...copies]);
   try {
     return await pushSpecs(repo, remote, [`${own}*:${prefix}*`], options);
   } finally {
@@ -108,13 +118,8 @@ async function push(
 }
 
 /** The same refs under another name. */
-async function copiesOf(
-  repo: Repository,
-  refs: readonly string[],
-  prefix: string,
-  own: string,
-): Promise<RefUpdate[]> {
-  const values = new Map((await listRefs(repo, prefix)).map(({ ref, oid }) => [ref, oid]));
+function copiesOf(local: readonly Ref[], refs: readonly string[], prefix: string, own: string): RefUpdate[] {
+  const values = new Map(local.map(({ ref, oid }) => [ref, oid]));
   return refs.map((ref) => {
     const oid = values.get(ref);
     if (oid === undefined)

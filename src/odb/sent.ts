@@ -8,26 +8,28 @@ import { isObjectId, type ObjectId } from "../object/id.js";
 import { infosOf } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
 import type { OdbConfig } from "./config.js";
-import { type RangeBlob, selectedInRange } from "./push-range.js";
+import { commitsOf, type PushRange, type RangeBlob, selectedInRange } from "./push-range.js";
 import { readState, replaceState, stateDirectory, storeKey } from "./state.js";
 
 /** Older ones are reached by newer ones, most probably. */
 const KEPT = 100;
 
 /**
- * The selected blobs, as far as they are here, of what `tips` reach and no earlier run has looked at: it may have been
- * pushed without its blobs, by a git push that no hook of ours saw.
+ * The selected blobs, as far as they are here, of what the tips of a range reach and neither the range holds nor an
+ * earlier run has looked at: it may have been pushed without its blobs, by a git push that no hook of ours saw.
  */
 export async function unsentBlobs(
   repo: Repository,
-  tips: readonly string[],
+  { tips, attributes, commits: inRange }: PushRange,
   odbs: ReadonlyMap<string, OdbConfig>,
 ): Promise<RangeBlob[]> {
   const able = new Map([...odbs].filter(([, { urls }]) => urls.length > 0));
   if (able.size === 0) return [];
   const exclude = await sentToAll(repo, [...able.values()]);
+  const commits = await commitsOf(repo, { tips, exclude });
+  if (attributes === undefined && inRange && [...commits.keys()].every((oid) => inRange.has(oid))) return [];
   // The attributes of commits that are long pushed are nobody's to mend.
-  const blobs = await selectedInRange(repo, { tips, exclude }, able, () => {});
+  const blobs = await selectedInRange(repo, { tips, exclude, commits }, able, () => {});
   const here = new Set<ObjectId>();
   for await (const info of infosOf(repo, new Set(blobs.map(({ oid }) => oid)))) if (info) here.add(info.oid);
   return blobs.filter(({ oid }) => here.has(oid));

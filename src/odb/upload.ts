@@ -45,7 +45,7 @@ export async function uploadBlobs(
   const sent: ObjectInfo[] = [];
   const missing: ObjectId[] = [];
   const wanted = new Set(oids);
-  await using local = await openLocalBlobs(odb.repo, wanted);
+  await using local = await openLocalBlobs(odb.repo, wanted, (oid) => !known.has(oid));
   const take = async (oid: ObjectId) => {
     options.signal?.throwIfAborted();
     // What was confirmed once may have gone since.

@@ -65,7 +65,7 @@ async function uploadBlobs(upload: Upload, selected: readonly ObjectId[]): Promi
   if (selected.length === 0) return;
   const progress = upload.countBlobs(selected.length);
   const store = await openObjects(bucket, settings, call(signal));
-  await using local = await openLocalBlobs(repo, selected);
+  await using local = await openLocalBlobs(repo, selected, () => true);
   const uploadOne = async (oid: ObjectId) => {
     const info = local.infos.get(oid);
     if (info === undefined) throw gone(oid);

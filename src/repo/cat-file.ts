@@ -79,7 +79,7 @@ export async function* smallObjects(
   names: Iterable<ObjectName>,
   limit: number,
 ): AsyncGenerator<{ info: ObjectInfo; content: Buffer } | undefined> {
-  const args = ["cat-file", "--batch", "--buffer"];
+  const args = [...smallMaps, "cat-file", "--batch", "--buffer"];
   const input = questions(repo, names);
   const reader = new AnswerReader(repo.stream(args, { input, env: localOnly(repo) }));
   try {

@@ -188,31 +188,39 @@ describe("metadata refs", () => {
     expect(tryGit(["fsck", "--full"], { cwd: origin }).status).toBe(0);
   });
 
-  it("of many blobs go in one push, with no other refs, and leave nothing behind", () => {
-    const { repo, origin } = emptyFixture();
-    for (let file = 0; file < 30; file++) writeBig(repo, `${file}.bin`, 500);
-    commit(repo, "many");
-    const [first = "", second = ""] = ["0.bin", "1.bin"].map((name) => blob(repo, `HEAD:${name}`));
-    const word = (oid: string, size: number) =>
-      git(["hash-object", "-w", "--stdin"], { cwd: repo, input: `${oid} ${size} blob` });
-    // Of another push, and what one that was killed the day before yesterday and one that still runs have made.
-    git(["update-ref", `refs/odbs/big/${"1".repeat(40)}`, word("1".repeat(40), 1)], { cwd: repo });
-    const running = `refs/odbs-push/${Date.now()}-ab/${second}`;
-    git(["update-ref", `refs/odbs-push/${Date.now() - 2 * 86_400_000}-ab/x`, word(first, 9)], { cwd: repo });
-    git(["update-ref", running, word(second, 9)], { cwd: repo });
-    const other = git(["hash-object", "-w", "--stdin"], { cwd: origin, input: `${first} 500 blob` });
-    git(["update-ref", `refs/odbs/big/${first}`, other], { cwd: origin });
-    const { status, stderr } = gitOdb(["push"], { cwd: repo });
-    expect([status, stderr]).toEqual([
-      0,
-      expect.stringContaining(`warning: origin has other words in refs/odbs/big/${first}`),
-    ]);
-    expect(blob(origin, `refs/odbs/big/${first}`)).toBe(other);
-    expect(blob(origin, `refs/odbs/big/${second}`)).toBe(blob(repo, `refs/odbs/big/${second}`));
-    expect(metadata(origin)).toHaveLength(30);
-    const left = git(["for-each-ref", "--format=%(refname)", "refs/odbs-push"], { cwd: repo });
-    expect(left.trim()).toBe(running);
-  });
+  it.each([1, 20])(
+    "of many blobs go in one push, with none of %d other refs, and leave nothing behind",
+    (others) => {
+      const { repo, origin } = emptyFixture();
+      for (let file = 0; file < 30; file++) writeBig(repo, `${file}.bin`, 500);
+      commit(repo, "many");
+      const [first = "", second = ""] = ["0.bin", "1.bin"].map((name) => blob(repo, `HEAD:${name}`));
+      const word = (oid: string, size: number) =>
+        git(["hash-object", "-w", "--stdin"], { cwd: repo, input: `${oid} ${size} blob` });
+      // Of another push, and what one that was killed the day before yesterday and one that still runs have made.
+      for (let n = 0; n < others; n++) {
+        const oid = `${n}`.padEnd(40, "a");
+        git(["update-ref", `refs/odbs/big/${oid}`, word(oid, 1)], { cwd: repo });
+      }
+      const running = `refs/odbs-push/${Date.now()}-ab/${second}`;
+      git(["update-ref", `refs/odbs-push/${Date.now() - 2 * 86_400_000}-ab/x`, word(first, 9)], {
+        cwd: repo,
+      });
+      git(["update-ref", running, word(second, 9)], { cwd: repo });
+      const other = git(["hash-object", "-w", "--stdin"], { cwd: origin, input: `${first} 500 blob` });
+      git(["update-ref", `refs/odbs/big/${first}`, other], { cwd: origin });
+      const { status, stderr } = gitOdb(["push"], { cwd: repo });
+      expect([status, stderr]).toEqual([
+        0,
+        expect.stringContaining(`warning: origin has other words in refs/odbs/big/${first}`),
+      ]);
+      expect(blob(origin, `refs/odbs/big/${first}`)).toBe(other);
+      expect(blob(origin, `refs/odbs/big/${second}`)).toBe(blob(repo, `refs/odbs/big/${second}`));
+      expect(metadata(origin)).toHaveLength(30);
+      const left = git(["for-each-ref", "--format=%(refname)", "refs/odbs-push"], { cwd: repo });
+      expect(left.trim()).toBe(running);
+    },
+  );
 
   it("whose blobs a gc has taken at the wrong moment are written again", () => {
     const { repo, origin } = emptyFixture();
