@@ -50,6 +50,8 @@ try {
       variant("git clone --bundle-uri", (to) => {
         return ["git", "clone", "-q", `--bundle-uri=${server.url}/bundle-list`, url, to];
       }),
+      // What a command of ours costs before it does anything.
+      variant("node -e 0", () => [process.execPath, "-e", "0"]),
     ],
     { rounds: ROUNDS },
   );

@@ -1,6 +1,7 @@
 /** `git odb bundle clone`: a new repository by bundles first, the rest from its remote. */
 
-import { checkOut, setHead } from "../repo/clone-checkout.js";
+import { OdbError } from "../errors.js";
+import { checkOut, setHead, setRemoteHead } from "../repo/clone-checkout.js";
 import { claimFolder } from "../repo/clone-folder.js";
 import {
   askRemote,
@@ -10,8 +11,15 @@ import {
   type RemoteRefs,
   sourceUrl,
 } from "../repo/clone-source.js";
-import { historyRefspecs, setPartial, setRemote, startClone } from "../repo/clone-start.js";
-import { setConfig } from "../repo/config.js";
+import {
+  historyRefspecs,
+  remoteSettings,
+  setPartial,
+  setRemote,
+  startClone,
+  trackingSettings,
+} from "../repo/clone-start.js";
+import { getConfig, setConfig } from "../repo/config.js";
 import type { Repository } from "../repo/git.js";
 import type { GitOptions } from "../repo/process.js";
 import { updateRefs } from "../repo/update-ref.js";
@@ -19,6 +27,7 @@ import { fetchBundles } from "./fetch.js";
 import type { BundleFilter } from "./files.js";
 import type { FetchOptions, FetchResult } from "./intake.js";
 import { readTable } from "./read-table.js";
+import { newBundleConfig } from "./state.js";
 
 /** What is to be cloned. */
 export interface CloneOptions extends FetchOptions {
@@ -54,18 +63,38 @@ export async function cloneByBundles(options: CloneOptions): Promise<CloneResult
   const directory = options.directory ?? folderOf(url);
   const words = ["bundle clone", url, tableUrl, filter ?? ""];
   await using folder = await claimFolder({ directory, words, onFailure: "leave" });
-  const [table, remote] = await Promise.all([
-    readTable(tableUrl, options),
+  // git starts while we get ready for HTTP.
+  const [remote, table] = await Promise.all([
     askRemote(url, gitOptions(options)),
+    readTable(tableUrl, options),
   ]);
   const head = await chooseHead(remote, undefined);
-  const repo = await startClone(folder, remote, head, gitOptions(options));
+  const config = newBundleConfig(tableUrl, table, filter !== undefined);
+  const branch = head !== undefined && "branch" in head ? head.branch : undefined;
+  const settings = [
+    ...remoteSettings(REMOTE, url),
+    ...config.settings,
+    ...(branch === undefined ? [] : trackingSettings(branch, REMOTE)),
+  ];
+  const repo = await startClone(folder, remote, head, gitOptions(options), settings);
   if (filter !== undefined) await setPromisor(repo, filter);
-  const meanwhile = () => setRemote(repo, REMOTE, url);
-  const result = await fetchBundles(repo, tableUrl, table, { ...options, meanwhile });
-  if (!(await takeAllFrom(repo, remote, head, result))) await fetchRest(repo, options, head);
-  if (head !== undefined) await setHead(repo, REMOTE, head, remote);
-  await folder.complete();
+  const isNew = !folder.continued;
+  const clone: Clone = { options, repo, remote, head, isNew };
+  const result = await fetchBundles(
+    repo,
+    tableUrl,
+    table,
+    {
+      ...options,
+      meanwhile: () => (isNew ? setRebase(repo, branch) : setRemote(repo, REMOTE, url)),
+      async afterwards(fetched, marked) {
+        await setRefs(clone, fetched, marked);
+        await marked;
+        await folder.complete();
+      },
+    },
+    isNew ? config : undefined,
+  );
   if (head === undefined) warn("the remote repository has no HEAD: nothing was checked out");
   else await checkOut(repo, head, async (args) => void (await repo.run(args, loud(options))), options.signal);
   return { ...result, directory: folder.path };
@@ -77,33 +106,59 @@ async function setPromisor(repo: Repository, filter: BundleFilter): Promise<void
   await setPartial(repo, REMOTE);
 }
 
+/** A clone whose repository is there. */
+interface Clone {
+  readonly options: CloneOptions;
+  readonly repo: Repository;
+  readonly remote: RemoteRefs;
+  readonly head: CloneHead | undefined;
+  /** No earlier run has begun it. */
+  readonly isNew: boolean;
+}
+
 /**
- * Writes the remote's refs as they were when it was asked, if the bundles have brought all that these reach.
- *
- * @returns false when there is something to fetch
+ * Writes the clone's refs: as the remote has told them, if the bundles have brought all that these reach; else what they
+ * lack is fetched.
  */
-async function takeAllFrom(
-  repo: Repository,
-  { refs }: RemoteRefs,
-  head: CloneHead | undefined,
-  { tips }: FetchResult,
-): Promise<boolean> {
-  const wanted = [...refs].filter(([ref]) => /^refs\/(?:heads|tags)\//.test(ref));
-  if (head === undefined || "detached" in head || !wanted.every(([, oid]) => tips.has(oid))) return false;
-  const local = (ref: string) => ref.replace(/^refs\/heads\//, `refs/remotes/${REMOTE}/`);
-  await updateRefs(
-    repo,
-    wanted.map(([ref, oid]) => ({ ref: local(ref), oid })),
-  );
-  return true;
+async function setRefs(clone: Clone, { tips }: FetchResult, marked: Promise<void>): Promise<void> {
+  const { repo, head, remote, isNew } = clone;
+  const wanted = [...remote.refs].filter(([ref]) => /^refs\/(?:heads|tags)\//.test(ref));
+  const isAllHere = wanted.every(([, oid]) => tips.has(oid));
+  const takeAll = () => {
+    const local = (ref: string) => ref.replace(/^refs\/heads\//, `refs/remotes/${REMOTE}/`);
+    return updateRefs(
+      repo,
+      wanted.map(([ref, oid]) => ({ ref: local(ref), oid })),
+    );
+  };
+  if (isNew && isAllHere && head !== undefined && "branch" in head) {
+    // At once, as none concerns the others, nor the config: a git costs 4 ms.
+    await Promise.all([takeAll(), makeBranch(clone, head.branch), setRemoteHead(repo, REMOTE, head, remote)]);
+    return;
+  }
+  await marked;
+  if (isAllHere && head !== undefined && "branch" in head) await takeAll();
+  else await fetchRest(clone);
+  if (head !== undefined) await setHead(repo, REMOTE, head, remote);
+}
+
+/** What it follows is in the config from the beginning. The reflog begins as that of `git clone`. */
+async function makeBranch({ repo, remote, options }: Clone, branch: string): Promise<void> {
+  const oid = remote.refs.get(branch);
+  if (oid === undefined) throw new OdbError("bug", `${branch} is not the remote's`);
+  await repo.run(["update-ref", "-m", `clone: from ${sourceUrl(options.url)}`, branch, oid]);
+}
+
+/** As `git branch --track` does for who wants it for every branch. */
+async function setRebase(repo: Repository, branch: string | undefined): Promise<void> {
+  if (branch === undefined) return;
+  const wanted = await getConfig(repo, "branch.autoSetupRebase");
+  if (wanted !== "always" && wanted !== "remote") return;
+  await setConfig(repo, `branch.${branch.replace("refs/heads/", "")}.rebase`, "true");
 }
 
 /** What the bundles lack; the server is told of what they brought, by refs/bundles. */
-async function fetchRest(
-  repo: Repository,
-  options: CloneOptions,
-  head: CloneHead | undefined,
-): Promise<void> {
+async function fetchRest({ repo, options, head }: Clone): Promise<void> {
   const { filter, isLoud } = options;
   const quiet = isLoud ? [] : ["-q"];
   const filtered = filter === undefined ? [] : [`--filter=${filter}`];

@@ -4,9 +4,9 @@ import type { Repository } from "../repo/git.js";
 import { clearLeftBehind } from "../repo/left-behind.js";
 import { type FetchOptions, type FetchResult, Intake } from "./intake.js";
 import { groupsOf, newMark, wantedBundles } from "./plan.js";
-import { Mark, readBundleConfig } from "./state.js";
-import type { BundleTable } from "./table.js";
-import { openWorkplace } from "./workplace.js";
+import { type BundleConfig, Mark, readBundleConfig } from "./state.js";
+import type { BundleEntry, BundleTable } from "./table.js";
+import { openWorkplace, type Workplace } from "./workplace.js";
 
 /**
  * Takes in what the repository lacks of the table's bundles. A bundle only saves work: one that cannot be used is told
@@ -14,16 +14,18 @@ import { openWorkplace } from "./workplace.js";
  * with.
  *
  * @param url of the table, under which the mark is remembered
+ * @param known what the repository's config says; read if not given
  */
 export async function fetchBundles(
   repo: Repository,
   url: string,
   table: BundleTable,
   options: FetchOptions,
+  known?: BundleConfig,
 ): Promise<FetchResult> {
   await using workplace = await openWorkplace(repo);
   await clearLeftBehind(repo);
-  const config = await readBundleConfig(repo);
+  const config = known ?? (await readBundleConfig(repo));
   const { isPartial } = config;
   const mark = new Mark(repo, url, table, config);
   const wanted = wantedBundles(table, mark.start);
@@ -31,16 +33,34 @@ export async function fetchBundles(
   await workplace.keepOnly(wanted);
   await intake.begin(wanted);
   // One after the other: git does not wait for the lock of its config.
-  const settings = (options.meanwhile?.() ?? Promise.resolve()).then(() => mark.begin());
+  let marked = (options.meanwhile?.() ?? Promise.resolve()).then(() => mark.begin());
+  let cleared = Promise.resolve();
   let reached = mark.start;
   for (const group of groupsOf(wanted, isPartial)) {
-    await Promise.all([settings, intake.takeAll(group)]);
+    await intake.takeAll(group);
+    const before = reached;
     const now = newMark(table, mark.start, (each) => intake.has(each));
-    if (now > reached) await mark.reach(now);
+    const taken = intake.newlyTaken();
     reached = now;
+    // While the next ones are indexed; a failure is for whoever waits at the end.
+    marked = marked.then(() => (now > before ? mark.reach(now) : undefined));
+    cleared = Promise.all([cleared, marked]).then(() => note(workplace, taken, now));
+    cleared.catch(() => {});
   }
-  await settings;
-  // What the mark tells needs no other note.
-  await workplace.keepOnly(wanted.filter(({ timestamp }) => timestamp === undefined || timestamp > reached));
-  return intake.result();
+  const result = intake.result();
+  await Promise.all([
+    cleared.then(() => workplace.keepOnly(wanted.filter((entry) => !isTold(entry, reached)))),
+    options.afterwards?.(result, marked),
+  ]);
+  return result;
+}
+
+/** Throws away the files of bundles that are in. What the mark tells needs no other note. */
+async function note(workplace: Workplace, taken: readonly BundleEntry[], mark: number): Promise<void> {
+  for (const entry of taken)
+    await (isTold(entry, mark) ? workplace.forget(entry) : workplace.setTaken(entry));
+}
+
+function isTold({ timestamp }: BundleEntry, mark: number): boolean {
+  return timestamp !== undefined && timestamp <= mark;
 }

@@ -24,6 +24,12 @@ export interface FetchOptions {
   readonly onBytes?: (count: number) => void;
   /** What else there is to do with the repository's config: it is done while the first bundles arrive. */
   readonly meanwhile?: () => Promise<void>;
+  /**
+   * What to do with what came of it, while what was downloaded is cleared away.
+   *
+   * @param marked when the mark is where it belongs, and the repository's config left alone
+   */
+  readonly afterwards?: (result: FetchResult, marked: Promise<void>) => Promise<void>;
 }
 
 /** What came of a fetch. */
@@ -54,6 +60,7 @@ export class Intake implements AsyncDisposable {
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal;
   readonly #tips = new Set<ObjectId>();
+  readonly #newlyTaken: BundleEntry[] = [];
   readonly #waiting: (() => void)[] = [];
   #running = 0;
 
@@ -78,6 +85,11 @@ export class Intake implements AsyncDisposable {
   has({ uri }: BundleEntry): boolean {
     const state = this.#done.get(uri);
     return state === "taken" || state === "had";
+  }
+
+  /** What was taken in since the last call: its files are of no more use. */
+  newlyTaken(): readonly BundleEntry[] {
+    return this.#newlyTaken.splice(0);
   }
 
   result(): FetchResult {
@@ -108,15 +120,17 @@ export class Intake implements AsyncDisposable {
   async #takeTogether(entries: readonly BundleEntry[]): Promise<boolean> {
     const { repo, isPartial } = this.#work;
     try {
-      const bundles = await Promise.all(entries.map((entry) => this.#open(entry)));
-      const [first] = bundles;
-      if (first !== undefined && !(await hasPrerequisites(repo, first, isPartial))) return false;
+      const bundles = Promise.all(entries.map((entry) => this.#open(entry))).then(async (opened) => {
+        const [first] = opened;
+        if (first !== undefined) await checkPrerequisites(repo, first, isPartial);
+        return opened;
+      });
       await this.#unbundle(bundles);
     } catch (error) {
       if (mustEnd(toOdbError(error))) throw error;
       return false;
     }
-    for (const entry of entries) await this.#finish(entry);
+    for (const entry of entries) this.#finish(entry);
     return true;
   }
 
@@ -129,7 +143,7 @@ export class Intake implements AsyncDisposable {
       if (!isPartial) checkFilter(entry.filter, entry.uri);
       await this.#arrival(entry).whole;
       await this.#unbundleOne(entry);
-      await this.#finish(entry);
+      this.#finish(entry);
     } catch (error) {
       const known = toOdbError(error);
       if (mustEnd(known)) throw known;
@@ -163,25 +177,23 @@ export class Intake implements AsyncDisposable {
       // The table was rewritten, or what it requires could not be had: all that is left is to look below.
       const below = this.#work.table.bundles.find(({ uri }) => uri === entry.requires);
       if (below) await this.#take(below);
-      if (!(await hasPrerequisites(repo, bundle, isPartial))) {
-        throw new OdbError("conflict", `${entry.uri}: it builds on commits that are not here`);
-      }
+      await checkPrerequisites(repo, bundle, isPartial);
     }
-    await this.#unbundle([bundle]);
+    await this.#unbundle(Promise.resolve([bundle]));
   }
 
-  async #unbundle(bundles: readonly OpenBundle[]): Promise<void> {
+  async #unbundle(bundles: Promise<readonly OpenBundle[]>): Promise<void> {
     const refs = await unbundle(this.#work.repo, bundles, this.#work.isPartial, this.#signal);
     for (const oid of refs.values()) this.#tips.add(oid);
   }
 
-  async #finish(entry: BundleEntry): Promise<void> {
+  #finish(entry: BundleEntry): void {
     this.#done.set(entry.uri, "taken");
-    await this.#work.workplace.setTaken(entry);
+    this.#newlyTaken.push(entry);
   }
 
   #open(entry: BundleEntry): Promise<OpenBundle> {
-    return openBundle(this.#work.repo, this.#arrival(entry), entry.uri, this.#work.isPartial);
+    return openBundle(this.#work.repo, this.#arrival(entry), entry, this.#work.isPartial);
   }
 
   /** Whether it may well be of use: not what was bad, nor what lacks blobs to a full clone. */
@@ -221,6 +233,12 @@ export class Intake implements AsyncDisposable {
     if (next === undefined) this.#running--;
     else next();
   }
+}
+
+/** @throws OdbError conflict, when what the bundle builds on is not here */
+async function checkPrerequisites(repo: Repository, bundle: OpenBundle, isPartial: boolean): Promise<void> {
+  if (await hasPrerequisites(repo, bundle, isPartial)) return;
+  throw new OdbError("conflict", `${bundle.what}: it builds on commits that are not here`);
 }
 
 /** What is no bundle's fault and would strike the next one, too. */

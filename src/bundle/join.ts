@@ -10,6 +10,8 @@ export interface PackSource {
   readonly what: string;
   /** The pack's bytes from an offset in it on, to its end. */
   bytes(start: number): AsyncIterable<Buffer>;
+  /** Its bytes are checked otherwise before they end: by the digest of the whole file. */
+  readonly isChecked?: boolean;
 }
 
 /** `PACK`, version, number of objects (gitformat-pack(5)). */
@@ -58,18 +60,22 @@ async function readHead({ bytes, what }: PackSource): Promise<Buffer> {
 
 /** What is between header and checksum. */
 async function* entriesOf(source: PackSource, head: Buffer, hash: HashAlgorithm): AsyncGenerator<Buffer> {
-  const digest = createHash(hash).update(head);
+  const digest = source.isChecked ? undefined : createHash(hash).update(head);
   const trailerSize = hash === "sha1" ? 20 : 32;
   let held: Buffer = Buffer.alloc(0);
   for await (const chunk of source.bytes(HEADER_SIZE)) {
-    const all = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-    const end = Math.max(0, all.length - trailerSize);
-    held = all.subarray(end);
-    if (end === 0) continue;
-    digest.update(all.subarray(0, end));
-    yield all.subarray(0, end);
+    // What may be the checksum is held back.
+    const all = chunk.length < trailerSize ? [Buffer.concat([held, chunk])] : [held, chunk];
+    const last = all.pop() ?? chunk;
+    const end = Math.max(0, last.length - trailerSize);
+    held = last.subarray(end);
+    for (const piece of [...all, last.subarray(0, end)]) {
+      if (piece.length === 0) continue;
+      digest?.update(piece);
+      yield piece;
+    }
   }
-  if (!digest.digest().equals(held)) {
+  if (held.length < trailerSize || digest?.digest().equals(held) === false) {
     throw new OdbError("integrity", `${source.what}: its pack is not whole or has wrong bytes (checksum)`);
   }
 }

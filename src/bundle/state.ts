@@ -1,6 +1,7 @@
 /** What a repository's config remembers of bundles: its table, and how far it has come. */
 
 import { getConfig, readConfig, setConfig, unsetConfig } from "../repo/config.js";
+import type { Setting } from "../repo/config-text.js";
 import type { Repository } from "../repo/git.js";
 import type { BundleTable } from "./table.js";
 
@@ -32,6 +33,20 @@ export async function readBundleConfig(repo: Repository): Promise<BundleConfig> 
   const values = new Map((await readConfig(repo)).map(({ key, value }) => [key, value]));
   const promise = /^(?:remote\..*\.(?:promisor|partialclonefilter)|extensions\.partialclone)$/s;
   return { values, isPartial: [...values.keys()].some((key) => promise.test(key)) };
+}
+
+/** The config of a new repository that is to read this table, as {@link Mark.begin} would write it. */
+export function newBundleConfig(
+  url: string,
+  { form }: BundleTable,
+  isPartial: boolean,
+): BundleConfig & { readonly settings: readonly Setting[] } {
+  const settings: readonly Setting[] = [
+    [tableKey, url],
+    ...(form === "list" ? [[uriKey, url] as const] : []),
+  ];
+  const values = new Map(settings.map(([key, value]) => [key.toLowerCase(), value]));
+  return { settings, values, isPartial };
 }
 
 /** How far a repository has come with a table. */

@@ -8,6 +8,7 @@ import type { Arrival } from "./arrival.js";
 import { type BundleHeader, readBundleHeader } from "./header.js";
 import { joinPacks } from "./join.js";
 import { openQuarantine, type Quarantine } from "./quarantine.js";
+import type { BundleEntry } from "./table.js";
 
 /** Where git keeps what bundles brought; the fetch that follows tells the server that we have it. */
 const PREFIX = "refs/bundles/";
@@ -18,6 +19,8 @@ export interface OpenBundle {
   readonly what: string;
   /** The pack's bytes from an offset in it on. */
   bytes(start: number): AsyncIterable<Buffer>;
+  /** The whole file's bytes are checked before they end. */
+  readonly isChecked: boolean;
 }
 
 /**
@@ -29,7 +32,7 @@ export interface OpenBundle {
 export async function openBundle(
   repo: Repository,
   arrival: Arrival,
-  what: string,
+  { uri: what, sha256 }: BundleEntry,
   isPartial: boolean,
 ): Promise<OpenBundle> {
   const { header, packStart } = await readBundleHeader(arrival.bytes(), what);
@@ -40,7 +43,12 @@ export async function openBundle(
     );
   }
   if (!isPartial) checkFilter(header.filter, what);
-  return { header, what, bytes: (start) => arrival.bytes(packStart + start) };
+  return {
+    header,
+    what,
+    bytes: (start) => arrival.bytes(packStart + start),
+    isChecked: sha256 !== undefined,
+  };
 }
 
 /** @throws OdbError unsupported, when there is one: git would not notice that blobs are missing */
@@ -66,36 +74,51 @@ export async function hasPrerequisites(
  * Indexes the packs as one, by which every object's bytes are proved, checks that nothing they name is missing, and only
  * then writes the refs.
  *
- * @param bundles each standing on those before it
+ * @param opening each stands on those before it; git gets ready while the headers arrive
  * @returns the refs
  * @throws OdbError integrity, when a pack is corrupt or not whole: nothing is stored, no ref is written
  */
 export async function unbundle(
   repo: Repository,
-  bundles: readonly OpenBundle[],
+  opening: Promise<readonly OpenBundle[]>,
   isPartial: boolean,
   signal?: AbortSignal,
 ): Promise<ReadonlyMap<string, ObjectId>> {
-  const isFiltered = bundles.some(({ header }) => header.filter !== undefined);
-  const check = isFiltered ? "--promisor=from-bundle" : "--check-self-contained-and-connected";
-  const okStatus = isFiltered ? [0] : [0, 1];
-  const refs = refsOf(bundles);
-  const input = joinPacks(bundles, repo.hash);
+  // Awaited below, once git is ready.
+  opening.catch(() => {});
   await using quarantine = await openQuarantine(repo);
-  const { env } = quarantine;
   try {
-    const command = ["index-pack", "--stdin", "--fix-thin", check];
-    const { status } = await repo.run(command, { input, okStatus, env, ...(signal && { signal }) });
-    // 1: it stands on what was here before.
-    if (status !== 0 && !(await isWhole(repo, [...refs.values()], isPartial, env))) {
-      throw new OdbError("integrity", "objects that it builds on are missing");
-    }
+    await index(repo, quarantine, opening, isPartial, signal);
   } catch (error) {
-    throw refused(error, bundles.map(({ what }) => what).join(", "));
+    throw refused(error, (await opening).map(({ what }) => what).join(", "));
   }
+  const refs = refsOf(await opening);
   await quarantine.accept();
   await writeRefs(repo, refs);
   return refs;
+}
+
+/** @throws OdbError integrity */
+async function index(
+  repo: Repository,
+  { env }: Quarantine,
+  opening: Promise<readonly OpenBundle[]>,
+  isPartial: boolean,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  // Nowhere else may a bundle lack blobs.
+  const isFiltered = isPartial && (await opening).some(({ header }) => header.filter !== undefined);
+  const check = isFiltered ? "--promisor=from-bundle" : "--check-self-contained-and-connected";
+  const okStatus = isFiltered ? [0] : [0, 1];
+  async function* input() {
+    yield* joinPacks(await opening, repo.hash);
+  }
+  const command = ["index-pack", "--stdin", "--fix-thin", check];
+  const { status } = await repo.run(command, { input: input(), okStatus, env, ...(signal && { signal }) });
+  if (status === 0) return;
+  // 1: it stands on what was here before.
+  if (await isWhole(repo, [...refsOf(await opening).values()], isPartial, env)) return;
+  throw new OdbError("integrity", "objects that it builds on are missing");
 }
 
 /** Whatever git says of a pack is the pack's fault, save a full disk and the like. */

@@ -86,7 +86,7 @@ interface Clone extends CloneOptions {
 async function cloneByGit(clone: Clone): Promise<Repository> {
   const { url, folder, refs, branch, filter } = clone;
   const isEmpty = refs.refs.size === 0;
-  const marks = (await folder.begin("anew")).flatMap((setting) => ["-c", setting]);
+  const marks = (await folder.begin({ anew: true })).flatMap(([key, value]) => ["-c", `${key}=${value}`]);
   const args = ["clone", ...marks, "--origin", clone.remote, ...outputArgs(clone)];
   if (!isEmpty || !clone.checkout) args.push("--no-checkout");
   if (branch !== undefined) args.push("--branch", branch);

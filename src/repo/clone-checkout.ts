@@ -17,7 +17,8 @@ export async function setHead(
   await Promise.all([setRemoteHead(repo, remote, head, remoteRefs), setOwnHead(repo, remote, head)]);
 }
 
-async function setRemoteHead(
+/** Points the remote's HEAD to the branch that it names, or that was chosen. */
+export async function setRemoteHead(
   repo: Repository,
   remote: string,
   head: CloneHead,

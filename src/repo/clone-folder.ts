@@ -5,6 +5,7 @@ import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { OdbError, toOdbError } from "../errors.js";
+import { formatSettings, type Setting } from "./config-text.js";
 import { runGit } from "./process.js";
 
 /** What a clone is to be. The same request again goes on with what an interrupted run has made. */
@@ -27,9 +28,17 @@ export interface CloneFolder extends AsyncDisposable {
    *
    * @returns the settings of the mark, for a git that makes the repository itself
    */
-  begin(how?: "anew"): Promise<readonly string[]>;
+  begin(how?: Beginning): Promise<readonly Setting[]>;
   /** The history is there: the mark goes, and from now on the folder stays, whatever happens. */
   complete(): Promise<void>;
+}
+
+/** How a folder is begun. */
+export interface Beginning {
+  /** What is in it goes first. */
+  readonly anew?: boolean;
+  /** More settings for the config, if the folder is not {@link CloneFolder.continued}. */
+  readonly settings?: readonly Setting[];
 }
 
 /** The section of the mark in `.git/config`. */
@@ -55,32 +64,34 @@ export async function claimFolder({ directory, words, onFailure }: CloneRequest)
     if (begun && !kept) rmSync(junk(), forced);
   };
   process.once("exit", onExit);
-  const settings = [`${MARK}.request=${request}`, `${MARK}.process=${process.pid} ${hostname()}`];
+  const marks: readonly Setting[] = [
+    [`${MARK}.request`, request],
+    [`${MARK}.process`, `${process.pid} ${hostname()}`],
+  ];
   return {
     path,
     continued,
-    async begin(how) {
+    async begin({ anew = false, settings = [] } = {}) {
       begun = true;
-      if (how === "anew") {
+      if (anew) {
         await rm(gitDir, forced);
-        return settings;
+        return marks;
       }
       await makeFolder(gitDir).catch((error: unknown) => {
         throw toOdbError(error, `make ${path}`);
       });
       if (!continued) {
-        await writeFile(join(gitDir, "config"), formatMark(settings)).catch((error: unknown) => {
+        const text = formatSettings([...marks, ...settings]);
+        await writeFile(join(gitDir, "config"), text).catch((error: unknown) => {
           throw toOdbError(error, `make ${path}`);
         });
-        return settings;
+        return marks;
       }
       await clearLeftovers(gitDir);
-      for (const setting of settings) {
-        const [key = ""] = setting.split("=", 1);
-        const value = setting.slice(key.length + 1);
+      for (const [key, value] of marks) {
         await runGit(["config", "--file", join(gitDir, "config"), "--replace-all", key, value]);
       }
-      return settings;
+      return marks;
     },
     async complete() {
       await runGit(["config", "--file", join(gitDir, "config"), "--remove-section", MARK]);
@@ -91,16 +102,6 @@ export async function claimFolder({ directory, words, onFailure }: CloneRequest)
       if (begun && !kept) await rm(junk(), forced);
     },
   };
-}
-
-/** The mark as git writes it, for a config that is not there yet: a git for each setting would cost 4 ms. */
-function formatMark(settings: readonly string[]): string {
-  const lines = settings.map((setting) => {
-    const [, key, value = ""] = /^odbclone\.([a-z]+)=(.*)$/s.exec(setting) ?? [];
-    const escaped = value.replace(/["\\]/g, "\\$&").replaceAll("\n", "\\n").replaceAll("\t", "\\t");
-    return `\t${key} = "${escaped}"\n`;
-  });
-  return `[${MARK}]\n${lines.join("")}`;
 }
 
 /** As `mkdir -p`. Node's own tries for ever where a folder is there that takes none (/proc). */

@@ -1,9 +1,13 @@
 /** The beginning of a clone: an empty repository that knows its remote. Each step can be done again. */
 
+import { realpathSync } from "node:fs";
+import { join } from "node:path";
+import type { HashAlgorithm } from "../object/id.js";
 import type { CloneFolder } from "./clone-folder.js";
 import type { CloneHead, RemoteRefs } from "./clone-source.js";
 import { setConfig } from "./config.js";
-import { openRepository, type Repository } from "./git.js";
+import type { Setting } from "./config-text.js";
+import { openRepository, type Repository, repositoryAt } from "./git.js";
 import { type GitOptions, runGit } from "./process.js";
 
 /**
@@ -15,30 +19,60 @@ export function leaveRepository(): void {
   for (const name of names) delete process.env[`GIT_${name}`];
 }
 
-/** Makes the repository, in a folder that was claimed, of the remote's hash and with HEAD at its branch. */
+/**
+ * Makes the repository, in a folder that was claimed, of the remote's hash and with HEAD at its branch.
+ *
+ * @param settings for the config of one that was not begun before
+ */
 export async function startClone(
   folder: CloneFolder,
-  { hash }: RemoteRefs,
+  { hash = "sha1" }: RemoteRefs,
   head: CloneHead | undefined,
   options: GitOptions = {},
+  settings: readonly Setting[] = [],
 ): Promise<Repository> {
-  await folder.begin();
+  await folder.begin({ settings });
   const branch = head !== undefined && "branch" in head ? head.branch : undefined;
-  const args = ["init", "--quiet", `--object-format=${hash ?? "sha1"}`];
+  const args = ["init", "--quiet", `--object-format=${hash}`];
   // Of a repository that was begun, git would not take it.
   if (branch !== undefined && !folder.continued) {
     args.push(`--initial-branch=${branch.replace("refs/heads/", "")}`);
   }
   await runGit([...args, "--", folder.path], options);
+  // Where git has just made it need not be asked.
+  if (!folder.continued) return newRepository(folder.path, hash);
   const repo = await openRepository(folder.path);
-  if (branch !== undefined && folder.continued) await repo.run(["symbolic-ref", "HEAD", branch]);
+  if (branch !== undefined) await repo.run(["symbolic-ref", "HEAD", branch]);
   return repo;
 }
 
-/** Writes the remote, as `git remote add` does. */
+function newRepository(path: string, hash: HashAlgorithm): Repository {
+  const workTree = realpathSync(path);
+  const gitDir = join(workTree, ".git");
+  const objectsDir = join(gitDir, "objects");
+  return repositoryAt({ gitDir, commonDir: gitDir, objectsDir, workTree, bare: false, hash });
+}
+
+/** The remote, as `git remote add` writes it. */
+export function remoteSettings(remote: string, url: string): readonly Setting[] {
+  return [
+    [`remote.${remote}.url`, url],
+    [`remote.${remote}.fetch`, branchesOf(remote)],
+  ];
+}
+
+/** What a branch follows, as `git branch --track` writes it. */
+export function trackingSettings(branch: string, remote: string): readonly Setting[] {
+  const name = branch.replace("refs/heads/", "");
+  return [
+    [`branch.${name}.remote`, remote],
+    [`branch.${name}.merge`, branch],
+  ];
+}
+
+/** Writes the remote into a config that is there. */
 export async function setRemote(repo: Repository, remote: string, url: string): Promise<void> {
-  await setConfig(repo, `remote.${remote}.url`, url);
-  await setConfig(repo, `remote.${remote}.fetch`, branchesOf(remote));
+  for (const [key, value] of remoteSettings(remote, url)) await setConfig(repo, key, value);
 }
 
 /** What a clone fetches. */

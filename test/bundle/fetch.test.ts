@@ -117,6 +117,38 @@ describe("a clone by bundles", () => {
     expect(await asked()).toBe(2);
   });
 
+  it.each(["bundled", "not all bundled"])("leaves what git clone leaves (%s)", async (how) => {
+    await using at = await scene();
+    git(["branch", "side/topic"], { cwd: at.repo });
+    git(["tag", "-a", "-m", "v1", "v1"], { cwd: at.repo });
+    await bundleUp(at.repo, at.folder);
+    if (how !== "bundled") commit(at.repo, "late");
+    const settings = join(tempDir("config"), "config");
+    git(["config", "--file", settings, "branch.autoSetupRebase", "always"]);
+    const env = { GIT_CONFIG_GLOBAL: settings };
+    const [ours, gits] = [join(tempDir("ours"), "c"), join(tempDir("gits"), "c")];
+    const args = ["bundle", "clone", "-q", at.repo, ours, "--bundles", `${at.server.url}/bundles.json`];
+    expect(await finish(startOdb(args, { env }))).toEqual({ status: 0, stderr: "" });
+    git(["clone", "-q", at.repo, gits], { env });
+    const of = (cwd: string) => {
+      const run = (...command: string[]) => git(command, { cwd });
+      const lines = run("config", "--local", "--list").split("\n");
+      return {
+        config: lines.filter((line) => !line.startsWith("bundle.")).sort(),
+        refs: run(
+          "for-each-ref",
+          "--format=%(refname) %(objectname) %(symref)",
+          "refs/heads",
+          "refs/remotes",
+          "refs/tags",
+        ),
+        head: [run("symbolic-ref", "HEAD"), run("status", "-sb", "--porcelain")],
+      };
+    };
+    expect(of(ours)).toEqual(of(gits));
+    expect(git(["reflog", "show", "--format=%gs", "main"], { cwd: ours })).not.toBe("");
+  });
+
   it("takes bundles one by one where a file has become again what it was", async () => {
     await using at = await scene();
     const lines = Array.from({ length: 300 }, (_, n) => `line ${n}\n`).join("");
