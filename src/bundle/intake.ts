@@ -118,11 +118,10 @@ export class Intake implements AsyncDisposable {
 
   /** @returns false when it did not work: which bundle is at fault, if any, shows when they are taken one by one */
   async #takeTogether(entries: readonly BundleEntry[]): Promise<boolean> {
-    const { repo, isPartial } = this.#work;
     try {
       const bundles = Promise.all(entries.map((entry) => this.#open(entry))).then(async (opened) => {
         const [first] = opened;
-        if (first !== undefined) await checkPrerequisites(repo, first, isPartial);
+        if (first !== undefined) await this.#checkPrerequisites(first);
         return opened;
       });
       await this.#unbundle(bundles);
@@ -173,13 +172,20 @@ export class Intake implements AsyncDisposable {
   async #unbundleOne(entry: BundleEntry): Promise<void> {
     const { repo, isPartial } = this.#work;
     const bundle = await this.#open(entry);
-    if (!(await hasPrerequisites(repo, bundle, isPartial))) {
+    if (!(await hasPrerequisites(repo, bundle, isPartial, this.#tips))) {
       // The table was rewritten, or what it requires could not be had: all that is left is to look below.
       const below = this.#work.table.bundles.find(({ uri }) => uri === entry.requires);
       if (below) await this.#take(below);
-      await checkPrerequisites(repo, bundle, isPartial);
+      await this.#checkPrerequisites(bundle);
     }
     await this.#unbundle(Promise.resolve([bundle]));
+  }
+
+  /** @throws OdbError conflict, when what the bundle builds on is not here */
+  async #checkPrerequisites(bundle: OpenBundle): Promise<void> {
+    const { repo, isPartial } = this.#work;
+    if (await hasPrerequisites(repo, bundle, isPartial, this.#tips)) return;
+    throw new OdbError("conflict", `${bundle.what}: it builds on commits that are not here`);
   }
 
   async #unbundle(bundles: Promise<readonly OpenBundle[]>): Promise<void> {
@@ -233,12 +239,6 @@ export class Intake implements AsyncDisposable {
     if (next === undefined) this.#running--;
     else next();
   }
-}
-
-/** @throws OdbError conflict, when what the bundle builds on is not here */
-async function checkPrerequisites(repo: Repository, bundle: OpenBundle, isPartial: boolean): Promise<void> {
-  if (await hasPrerequisites(repo, bundle, isPartial)) return;
-  throw new OdbError("conflict", `${bundle.what}: it builds on commits that are not here`);
 }
 
 /** What is no bundle's fault and would strike the next one, too. */

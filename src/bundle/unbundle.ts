@@ -60,14 +60,19 @@ export function checkFilter(filter: string | undefined, what: string): void {
   );
 }
 
-/** Whether the repository has, whole, all that the bundle builds on. */
+/**
+ * Whether the repository has, whole, all that the bundle builds on.
+ *
+ * @param proved commits that it is known to have so
+ */
 export async function hasPrerequisites(
   repo: Repository,
   { header }: OpenBundle,
   isPartial: boolean,
+  proved: ReadonlySet<ObjectId>,
 ): Promise<boolean> {
-  const { prerequisites } = header;
-  return prerequisites.length === 0 || (await isWhole(repo, prerequisites, isPartial));
+  const open = header.prerequisites.filter((oid) => !proved.has(oid));
+  return open.length === 0 || (await isWhole(repo, open, isPartial));
 }
 
 /**
