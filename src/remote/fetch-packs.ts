@@ -18,9 +18,11 @@ import {
   joinPacks,
   keepingSmall,
   type OpenPack,
+  openIndexed,
   openPacks,
   type PackPlace,
   packReader,
+  readIndexes,
 } from "./pack-sources.js";
 import { readRanges } from "./read-ranges.js";
 import { walkObjects } from "./walk.js";
@@ -85,12 +87,14 @@ async function allPacks(fetch: PackFetch, packs: readonly BucketPack[]): Promise
     return readRanges(bucket, [{ key: packKey(only.name, "pack"), start: 0, end: only.size }], call(fetch));
   }
   const place = placeOf(fetch, bucket);
-  const bySize = await openPacks(
+  const bySize = await readIndexes(
     place,
     packs.toSorted((a, b) => b.size - a.size),
   );
-  const files = bySize.map(({ index }) => index);
-  if (mayShareObjects(files, repo.hash)) return joinPacks(place, bySize, () => true);
+  const files = bySize.map(({ index }) => index.bytes);
+  if (mayShareObjects(files, repo.hash)) {
+    return joinPacks(place, await openIndexed(place, bySize), () => true);
+  }
   const count = files.reduce((sum, bytes) => sum + indexCount(bytes), 0);
   const bodies = bySize.map(({ pack: { name, size } }) => {
     return { key: packKey(name, "pack"), start: PACK_HEAD, end: size - hexLength[repo.hash] / 2 };

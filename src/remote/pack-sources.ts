@@ -7,16 +7,20 @@ import type { HashAlgorithm, ObjectId } from "../object/id.js";
 import type { ReadRange } from "../pack/idx.js";
 import { type JoinSource, planJoin } from "../pack/join.js";
 import { type BucketPack, packKey } from "../store/bucket-packs.js";
-import type { IndexCache } from "../store/index-cache.js";
+import type { IndexCache, WholeIndex } from "../store/index-cache.js";
 import { readIndex } from "../store/pack-read.js";
 import { inParallel } from "../store/parallel.js";
 import { readRange, readRanges } from "./read-ranges.js";
 
 /** A pack with its index. */
+export interface IndexedPack {
+  readonly pack: BucketPack;
+  readonly index: WholeIndex;
+}
+
+/** A pack whose objects are known in the order in which they lie in it. */
 export interface OpenPack {
   readonly pack: BucketPack;
-  /** The index file. */
-  readonly index: Buffer;
   readonly source: JoinSource;
 }
 
@@ -33,19 +37,32 @@ export interface PackPlace {
 const PARALLEL = 8;
 
 /** Reads every index whole, its checksum verified, in the order of the packs. */
-export async function openPacks(place: PackPlace, packs: readonly BucketPack[]): Promise<OpenPack[]> {
-  const opened: OpenPack[] = [];
-  for await (const one of inParallel(packs, PARALLEL, (pack) => openPack(place, pack))) opened.push(one);
-  return opened;
+export async function readIndexes(
+  { bucket, call, indexes }: PackPlace,
+  packs: readonly BucketPack[],
+): Promise<IndexedPack[]> {
+  const read = async (pack: BucketPack) => ({ pack, index: await readIndex(bucket, pack, indexes, call) });
+  const indexed: IndexedPack[] = [];
+  for await (const one of inParallel(packs, PARALLEL, read)) indexed.push(one);
+  return indexed;
 }
 
-async function openPack({ bucket, call, indexes }: PackPlace, pack: BucketPack): Promise<OpenPack> {
-  const { bytes, index } = await readIndex(bucket, pack, indexes, call);
-  const entries: JoinSource["entries"][number][] = [];
-  for await (const { oid, offset } of index.entries()) entries.push({ oid, offset });
-  entries.sort((a, b) => a.offset - b.offset);
-  const name = `${bucket.name}/${packKey(pack.name, "pack")}`;
-  return { pack, index: bytes, source: { name, size: pack.size, entries } };
+/** As {@link readIndexes}, with all that they say. */
+export async function openPacks(place: PackPlace, packs: readonly BucketPack[]): Promise<OpenPack[]> {
+  return await openIndexed(place, await readIndexes(place, packs));
+}
+
+/** Takes the entries out of indexes. */
+export async function openIndexed({ bucket }: PackPlace, packs: readonly IndexedPack[]): Promise<OpenPack[]> {
+  const opened: OpenPack[] = [];
+  for (const { pack, index } of packs) {
+    const entries: JoinSource["entries"][number][] = [];
+    for await (const { oid, offset } of index.index.entries()) entries.push({ oid, offset });
+    entries.sort((a, b) => a.offset - b.offset);
+    const name = `${bucket.name}/${packKey(pack.name, "pack")}`;
+    opened.push({ pack, source: { name, size: pack.size, entries } });
+  }
+  return opened;
 }
 
 /** One pack of the wanted objects. What else they stand on must be where it goes. */
