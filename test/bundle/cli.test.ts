@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseBundleList } from "../../src/bundle/bundle-list.js";
 import { parseTable, TABLE_LIMIT } from "../../src/bundle/table.js";
@@ -86,6 +86,27 @@ describe("git odb bundle", () => {
     expect(told.stderr.trim().split("\n")).toHaveLength(1);
     expect(readFileSync(join(made, "bundles.json")).equals(before)).toBe(true);
     expect(readdirSync(empty)).toEqual([]);
+  });
+
+  it("refuses to carry on a chain whose table lists what is gone, and begins anew as it says", async () => {
+    const repo = sourceRepo();
+    const folder = tempDir("gone");
+    await bundleUp(repo, folder, { start: "new", baseUrl });
+    commit(repo, "two");
+    await bundleUp(repo, folder);
+    const table = readFileSync(join(folder, "bundles.json"));
+    const [, second = ""] = readTableOf(folder).map(({ uri }) => basename(uri));
+    rmSync(join(folder, second));
+    commit(repo, "three");
+    const told = await odb(["bundle", "update", repo, folder]);
+    expect(told).toMatchObject({ status: 128, stdout: "" });
+    expect(told.stderr).toMatch(
+      new RegExp(`^fatal: .*bundles.json lists ${second}, which is gone.*create --force\n$`),
+    );
+    expect(readFileSync(join(folder, "bundles.json")).equals(table)).toBe(true);
+    const again = ["bundle", "create", "-q", "--force", repo, folder, "--base-url", baseUrl];
+    expect((await odb(again)).status).toBe(0);
+    expect(readTableOf(folder)).toHaveLength(1);
   });
 
   it("serves what git clones, by the URLs that it prints", async () => {

@@ -247,6 +247,24 @@ describe("a clone by bundles", () => {
   });
 });
 
+describe("a list of which any bundle will do", () => {
+  it("is taken by one of them, by us as by git", async () => {
+    await using at = await scene();
+    const names = ["first", "second"].map((name) => {
+      git(["bundle", "create", "-q", join(at.folder, `${name}.bundle`), "main"], { cwd: at.repo });
+      return `[bundle "${name}"]\n\turi = ${at.server.url}/${name}.bundle\n`;
+    });
+    writeFileSync(join(at.folder, "any"), `[bundle]\n\tversion = 1\n\tmode = any\n${names.join("")}`);
+    const list = `${at.server.url}/any`;
+    const { directory, taken, failed, warnings } = await clone(at, list);
+    expect([taken, failed, warnings, bundlesSeen(at.server)]).toEqual([1, 0, [], 1]);
+    const gits = join(tempDir("gits"), "c");
+    expect((await spawnGit(["clone", "-q", `--bundle-uri=${list}`, at.repo, gits])).status).toBe(0);
+    expect(bundlesSeen(at.server)).toBe(2);
+    for (const dir of [directory, gits]) expect(allObjects(dir)).toEqual(allObjects(at.repo));
+  });
+});
+
 describe("a bad bundle", () => {
   it.each([
     ["corrupt", (bytes: Buffer) => bytes.fill(7, bytes.length - 200), /SHA-256/],
