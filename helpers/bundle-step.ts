@@ -2,9 +2,9 @@
 
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { claimLock } from "../src/bucket/file-lock.js";
-import { download, ifAbsent } from "../src/bundle/download.js";
+import { ifAbsent } from "../src/bundle/download.js";
+import { downloadPatiently } from "../src/bundle/patience.js";
 import { isTransient, OdbError, toOdbError } from "../src/errors.js";
 import { isObjectId } from "../src/object/id.js";
 import type { Odb } from "../src/odb/session.js";
@@ -26,9 +26,6 @@ export interface Patience {
   readonly tries: number;
   readonly signal?: AbortSignal;
 }
-
-/** The pause before the second try of a download; before the third it is twice as long. In milliseconds. */
-const PAUSE_MS = 300;
 
 /**
  * Downloads and unbundles, if there is a bundle ref whose value has not been dealt with. A bundle only saves work: what
@@ -106,17 +103,6 @@ async function fetchBundle(
     throw new OdbError("integrity", `${url}: ${toOdbError(error).message}`, { cause: error });
   }
   await keepTips(odb, tips);
-}
-
-async function downloadPatiently(url: string, folder: string, { tries, signal }: Patience): Promise<string> {
-  for (let nth = 1; ; nth++) {
-    try {
-      return await download(url, folder, { signal });
-    } catch (error) {
-      if (nth >= tries || !isTransient(toOdbError(error)) || signal?.aborted) throw error;
-      await sleep(PAUSE_MS * nth, undefined, { signal });
-    }
-  }
 }
 
 /**

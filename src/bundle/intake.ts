@@ -3,15 +3,12 @@
 import { OdbError, toOdbError } from "../errors.js";
 import type { ObjectId } from "../object/id.js";
 import type { Repository } from "../repo/git.js";
-import { Arrival } from "./arrival.js";
+import type { Arrival } from "./arrival.js";
 import type { HttpClients } from "./clients.js";
-import { downloadPatiently } from "./patience.js";
+import { Downloads } from "./downloads.js";
 import type { BundleEntry, BundleTable } from "./table.js";
 import { checkFilter, hasPrerequisites, type OpenBundle, openBundle, unbundle } from "./unbundle.js";
 import type { Verdict, Workplace } from "./workplace.js";
-
-/** Downloads at once. */
-const PARALLEL = 6;
 
 /** How to fetch. */
 export interface FetchOptions {
@@ -56,18 +53,13 @@ export class Intake implements AsyncDisposable {
   readonly #work: Work;
   readonly #done = new Map<string, "had" | "taken" | "failed">();
   readonly #verdicts = new Map<string, Verdict>();
-  readonly #arrivals = new Map<string, Arrival>();
-  readonly #ending = new AbortController();
-  readonly #signal: AbortSignal;
+  readonly #downloads: Downloads;
   readonly #tips = new Set<ObjectId>();
   readonly #newlyTaken: BundleEntry[] = [];
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
 
   constructor(work: Work) {
-    const { signal } = work.options;
     this.#work = work;
-    this.#signal = signal ? AbortSignal.any([signal, this.#ending.signal]) : this.#ending.signal;
+    this.#downloads = new Downloads(work.workplace, work.options);
   }
 
   /** Starts to download what earlier runs have not judged, as many at once as is right; the others follow. */
@@ -112,8 +104,7 @@ export class Intake implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#ending.abort();
-    await Promise.allSettled([...this.#arrivals.values()].map(({ whole }) => whole));
+    await this.#downloads[Symbol.asyncDispose]();
   }
 
   /** @returns false when it did not work: which bundle is at fault, if any, shows when they are taken one by one */
@@ -189,7 +180,8 @@ export class Intake implements AsyncDisposable {
   }
 
   async #unbundle(bundles: Promise<readonly OpenBundle[]>): Promise<void> {
-    const refs = await unbundle(this.#work.repo, bundles, this.#work.isPartial, this.#signal);
+    const { repo, isPartial, options } = this.#work;
+    const refs = await unbundle(repo, bundles, isPartial, options.signal);
     for (const oid of refs.values()) this.#tips.add(oid);
   }
 
@@ -207,37 +199,9 @@ export class Intake implements AsyncDisposable {
     return !this.#verdicts.has(uri) && (filter === undefined || this.#work.isPartial);
   }
 
-  /** The bundle's download, begun if it has not been, or waiting for its turn. */
   #arrival(entry: BundleEntry): Arrival {
-    const { uri, size, sha256 } = entry;
-    const held = this.#arrivals.get(uri);
-    if (held !== undefined) return held;
-    const { workplace, options } = this.#work;
-    const { clients, onBytes } = options;
-    const verdict = this.#verdicts.get(uri);
-    const unwanted = verdict?.kind === "refused" ? verdict.version : undefined;
-    const about = { size, sha256, unwanted, clients, onBytes, signal: this.#signal };
-    const arrival = new Arrival(async (onFile) => {
-      await this.#turn();
-      try {
-        return await downloadPatiently(uri, workplace.folderOf(entry), { ...about, onFile });
-      } finally {
-        this.#passOn();
-      }
-    });
-    this.#arrivals.set(uri, arrival);
-    return arrival;
-  }
-
-  async #turn(): Promise<void> {
-    if (this.#running < PARALLEL) this.#running++;
-    else await new Promise<void>((resolve) => void this.#waiting.push(resolve));
-  }
-
-  #passOn(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#running--;
-    else next();
+    const verdict = this.#verdicts.get(entry.uri);
+    return this.#downloads.of(entry, verdict?.kind === "refused" ? verdict.version : undefined);
   }
 }
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isTransient, toOdbError } from "../errors.js";
 import { type DownloadOptions, download } from "./download.js";
 
-/** Tries of one download within a run, and the first pause between them in milliseconds. */
+/** Tries of one download within a run, if it is not said how many, and the first pause between them in milliseconds. */
 const ATTEMPTS = 4;
 const PAUSE_MS = 300;
 
@@ -15,9 +15,9 @@ const PAUSE_MS = 300;
 export async function downloadPatiently(
   url: string,
   folder: string,
-  options: DownloadOptions & { readonly signal: AbortSignal },
+  options: DownloadOptions & { readonly tries?: number },
 ): Promise<string> {
-  const { signal } = options;
+  const { signal, tries = ATTEMPTS } = options;
   let mayBeginAnew = true;
   for (let attempt = 1; ; attempt++) {
     try {
@@ -26,7 +26,7 @@ export async function downloadPatiently(
       const known = toOdbError(error);
       const isOther = known.code === "integrity" && mayBeginAnew;
       if (isOther) mayBeginAnew = false;
-      if (!(isOther || isTransient(known)) || attempt >= ATTEMPTS || signal.aborted) throw known;
+      if (!(isOther || isTransient(known)) || attempt >= tries || signal?.aborted) throw known;
       await sleep(Math.max(PAUSE_MS * attempt, known.retryAfterMs ?? 0), undefined, { signal });
     }
   }
