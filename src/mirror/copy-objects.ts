@@ -4,9 +4,12 @@ import type { Bucket, CallOptions } from "../bucket/bucket.js";
 import { OdbError } from "../errors.js";
 import type { Source as Bytes, Content } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
+import { BaseMemory } from "../pack/base-memory.js";
+import { ancestors } from "./ancestors.js";
 import type { ArrivedPack } from "./arriving-pack.js";
+import { mirrorObjects } from "./bucket-pack.js";
 import { type FetchedPack, fetchPack, type PackDemand } from "./fetched-pack.js";
-import { knownObjects } from "./known.js";
+import { type KnownObjects, knownObjects } from "./known.js";
 import { copyLfsObjects } from "./lfs.js";
 import { lfsClient, lfsUrlOf } from "./lfs-client.js";
 import type { LfsObject } from "./lfs-pointer.js";
@@ -45,7 +48,8 @@ export async function copyObjects(run: ClaimingRun): Promise<Copied> {
   }
   const known = had.size === 0 ? undefined : knownObjects(bucket, target.packs, layout, call);
   const thin = run.options.stream === true && known !== undefined;
-  const pack = received(run, source.fetch(wants, had, thin));
+  const below = (unknown: Iterable<ObjectId>) => belowTips(run, known, unknown);
+  const pack = received(run, source.fetch({ wants, haves: had, below, thin }));
   const { directory, signal } = run.options;
   const demand = { hash: source.hash, wants, known, what: source.name, directory, signal };
   if (run.options.stream) return await putStreamed(run, pack, demand);
@@ -56,6 +60,20 @@ export async function copyObjects(run: ClaimingRun): Promise<Copied> {
   const count = (bytes: number) => run.tell({ event: "send", source: source.name, bytes });
   const put = await putLooseObjects(bucket, fetched, count, call);
   return { ...put, superseded: [], lfs: await copyLfs(run, await fetched.pointers()) };
+}
+
+/** In memory for one base of a delta, in bytes: no commit is a large one. */
+const BASES = 1024 * 1024;
+
+/** What the mirror has below tips that the source has removed. Where each object is a key it would take as many requests. */
+async function* belowTips(
+  { layout, bucket, source, call }: ClaimingRun,
+  known: KnownObjects | undefined,
+  tips: Iterable<ObjectId>,
+): AsyncIterable<ObjectId> {
+  if (known === undefined || layout !== "packs") return;
+  const objects = mirrorObjects(bucket, known, new BaseMemory(BASES), call);
+  yield* ancestors(tips, objects, source.hash);
 }
 
 /**

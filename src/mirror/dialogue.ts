@@ -8,10 +8,19 @@ import { type Head, isRefName, type Ref, type RefTable } from "./refs.js";
 export interface Dialogue {
   readonly hash: HashAlgorithm;
   readonly table: RefTable;
-  /** The packets that ask for a pack. */
-  request(wants: Iterable<ObjectId>, haves: Iterable<ObjectId>, thin: boolean): Iterable<Buffer>;
-  /** Reads the answer as far as the pack. */
-  answer(): Promise<void>;
+  /** Asks for a pack, and reads the answer as far as that. */
+  ask(request: PackRequest): Promise<void>;
+}
+
+/** What a pack is to hold. */
+export interface PackRequest {
+  readonly wants: Iterable<ObjectId>;
+  /** What we have, and all that it needs. */
+  readonly haves: Iterable<ObjectId>;
+  /** What those of our objects stand on that the source has not: it may have that. */
+  below(unknown: Iterable<ObjectId>): AsyncIterable<ObjectId>;
+  /** Whether bases of its deltas may be among what the `haves` reach, and not in it. */
+  readonly thin: boolean;
 }
 
 /** Refs more than this are not believed: 2^24 of them are 1.5 GiB. */

@@ -1,9 +1,18 @@
 /** Versions 0 and 1 of the protocol: what an ssh server that does not hand GIT_PROTOCOL on speaks (gitprotocol-pack(5)). */
 
 import { OdbError } from "../errors.js";
-import type { HashAlgorithm, ObjectId } from "../object/id.js";
-import { addRef, type Dialogue, endedEarly, headOf, parseFormat, shallowSource } from "./dialogue.js";
-import { flushPacket, linePacket, type PacketReader } from "./packets.js";
+import type { HashAlgorithm } from "../object/id.js";
+import type { UploadPack } from "../repo/upload-pack.js";
+import {
+  addRef,
+  type Dialogue,
+  endedEarly,
+  headOf,
+  type PackRequest,
+  parseFormat,
+  shallowSource,
+} from "./dialogue.js";
+import { flushPacket, linePacket, type PacketReader, sendPackets } from "./packets.js";
 import { type Head, type Ref, sortedRefs } from "./refs.js";
 
 /**
@@ -11,7 +20,12 @@ import { type Head, type Ref, sortedRefs } from "./refs.js";
  *
  * @param first the first line, read already
  */
-export async function advertisement(packets: PacketReader, first: string, name: string): Promise<Dialogue> {
+export async function advertisement(
+  packets: PacketReader,
+  { input }: UploadPack,
+  first: string,
+  name: string,
+): Promise<Dialogue> {
   let line = first === "version 1" ? await packets.readLine() : first;
   const capabilities = (line ?? "").split("\0")[1]?.split(" ") ?? [];
   const featureOf = (key: string) =>
@@ -35,8 +49,10 @@ export async function advertisement(packets: PacketReader, first: string, name: 
   return {
     hash,
     table: { refs: sortedRefs(refs), ...(head && { head }) },
-    request: (wants, haves, thin) => requestOfVersion0(hash, capabilities, wants, haves, thin),
-    answer: () => acknowledged(packets, name),
+    async ask(request) {
+      await sendPackets(input, packetsOf(hash, capabilities, request));
+      await acknowledged(packets, name);
+    },
   };
 }
 
@@ -48,13 +64,11 @@ function peelLast(refs: Ref[], oid: string, ref: string, name: string): void {
   addRef(refs, last.oid, last.name, oid, name);
 }
 
-/** Without multi_ack there is one line of answer, however many `have`s. */
-function* requestOfVersion0(
+/** Without multi_ack there is one line of answer, however many `have`s; what we have below them is not told. */
+function* packetsOf(
   hash: HashAlgorithm,
   offered: readonly string[],
-  wants: Iterable<ObjectId>,
-  haves: Iterable<ObjectId>,
-  mayBeThin: boolean,
+  { wants, haves, thin: mayBeThin }: PackRequest,
 ): Iterable<Buffer> {
   const format = offered.some((each) => each.startsWith("object-format=")) ? [`object-format=${hash}`] : [];
   const thin = mayBeThin && offered.includes("thin-pack") ? ["thin-pack"] : [];

@@ -3,20 +3,14 @@
 import type { CredentialProvider } from "../bucket/options.js";
 import { OdbError } from "../errors.js";
 import type { Content } from "../object/content.js";
-import type { HashAlgorithm, ObjectId } from "../object/id.js";
+import type { HashAlgorithm } from "../object/id.js";
 import { connectUploadPack, sourceName, type UploadPack } from "../repo/upload-pack.js";
 import { connectOldHttp } from "./connect-old-http.js";
-import { addRef, type Dialogue, endedEarly, headOf, parseFormat, shallowSource } from "./dialogue.js";
-import {
-  delimiterPacket,
-  flushPacket,
-  linePacket,
-  type Packet,
-  PacketReader,
-  sendPackets,
-} from "./packets.js";
-import { type Head, type Ref, type RefTable, sortedRefs } from "./refs.js";
+import { type Dialogue, endedEarly, type PackRequest } from "./dialogue.js";
+import { type Packet, PacketReader } from "./packets.js";
+import type { RefTable } from "./refs.js";
 import { advertisement } from "./source-v0.js";
+import { dialogueOfVersion2 } from "./source-v2.js";
 
 /** A connection to a repository; one fetch at most. */
 export interface Source extends Disposable {
@@ -27,13 +21,11 @@ export interface Source extends Disposable {
   readonly hash: HashAlgorithm;
   readonly table: RefTable;
   /**
-   * A pack of all that `wants` need and `haves` do not reach.
+   * A pack of all that is wanted and not reached from what we have.
    *
-   * @param thin whether bases of its deltas may be among what the `haves` reach, and not in it
-
    * @throws OdbError unavailable, from the content, when the source dies; unsupported, when it is shallow
    */
-  fetch(wants: Iterable<ObjectId>, haves: Iterable<ObjectId>, thin: boolean): Content;
+  fetch(request: PackRequest): Content;
 }
 
 /** Options of {@link openSource}. */
@@ -59,10 +51,9 @@ export async function openSource(url: string, options: SourceOptions = {}): Prom
       url,
       hash: dialogue.hash,
       table: dialogue.table,
-      async *fetch(wants, haves, thin) {
+      async *fetch(request) {
         try {
-          await sendPackets(connection.input, dialogue.request(wants, haves, thin));
-          await dialogue.answer();
+          await dialogue.ask(request);
           yield* packContent(packets, name);
         } catch (error) {
           throw await explained(error, connection, name);
@@ -83,88 +74,8 @@ async function begin(packets: PacketReader, connection: UploadPack, name: string
   if (first?.startsWith("# service=") && (await packets.readLine()) === "flush")
     first = await packets.readLine();
   if (first === undefined) throw endedEarly(name);
-  if (first !== "version 2") return await advertisement(packets, first, name);
-  const hash = await readCapabilities(packets, name);
-  const asked = await listRefs(packets, connection, hash, name);
-  return {
-    hash: hash.format,
-    table: asked,
-    request: (wants, haves, thin) => requestOfVersion2(hash.format, wants, haves, thin),
-    answer: () => untilPack(packets, name),
-  };
-}
-
-interface Capabilities {
-  readonly format: HashAlgorithm;
-  readonly unborn: boolean;
-}
-
-async function readCapabilities(packets: PacketReader, name: string): Promise<Capabilities> {
-  let format: HashAlgorithm = "sha1";
-  let unborn = false;
-  for (let line = await packets.readLine(); line !== "flush"; line = await packets.readLine()) {
-    if (line === undefined) throw endedEarly(name);
-    const [key, value = ""] = line.split("=", 2);
-    if (key === "object-format") format = parseFormat(value, name);
-    if (key === "ls-refs") unborn = value.split(" ").includes("unborn");
-  }
-  return { format, unborn };
-}
-
-async function listRefs(
-  packets: PacketReader,
-  { input, stateless }: UploadPack,
-  { format, unborn }: Capabilities,
-  name: string,
-): Promise<RefTable> {
-  await sendPackets(input, [
-    linePacket("command=ls-refs"),
-    linePacket(`object-format=${format}`),
-    delimiterPacket,
-    linePacket("peel"),
-    linePacket("symrefs"),
-    ...(unborn ? [linePacket("unborn")] : []),
-    flushPacket,
-  ]);
-  const refs: Ref[] = [];
-  let head: Head | undefined;
-  for (let line = await packets.readLine(); line !== "flush"; line = await packets.readLine()) {
-    if (line === undefined) throw endedEarly(name);
-    const [oid = "", ref = "", ...attributes] = line.split(" ");
-    const symref = attributes.find((each) => each.startsWith("symref-target:"))?.slice(14);
-    const peeled = attributes.find((each) => each.startsWith("peeled:"))?.slice(7);
-    if (ref === "HEAD") head = headOf(oid, symref);
-    else addRef(refs, oid, ref, peeled, name);
-  }
-  if (stateless && (await packets.read()) !== "end") throw endedEarly(name);
-  return { refs: sortedRefs(refs), ...(head && { head }) };
-}
-
-/** One round: `done` says that the answer is to be the pack. */
-function* requestOfVersion2(
-  format: HashAlgorithm,
-  wants: Iterable<ObjectId>,
-  haves: Iterable<ObjectId>,
-  thin: boolean,
-): Iterable<Buffer> {
-  yield linePacket("command=fetch");
-  yield linePacket(`object-format=${format}`);
-  yield delimiterPacket;
-  for (const line of ["ofs-delta", "no-progress", ...(thin ? ["thin-pack"] : [])]) yield linePacket(line);
-  for (const oid of wants) yield linePacket(`want ${oid}`);
-  for (const oid of haves) yield linePacket(`have ${oid}`);
-  yield linePacket("done");
-  yield flushPacket;
-}
-
-/** The sections before `packfile`; `shallow-info` comes, unasked, only from a shallow repository. */
-async function untilPack(packets: PacketReader, name: string): Promise<void> {
-  for (;;) {
-    const line = await packets.readLine();
-    if (line === undefined) throw endedEarly(name);
-    if (line === "packfile") return;
-    if (line.startsWith("shallow ")) throw shallowSource(name);
-  }
+  if (first === "version 2") return await dialogueOfVersion2(packets, connection, name);
+  return await advertisement(packets, connection, first, name);
 }
 
 /** Band 1 is the pack, 2 what a person may read, 3 the last words (gitprotocol-pack(5), "Packfile Data"). */

@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { dirname, join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import type { MirrorEvent, MirrorOptions } from "../../src/mirror/options.js";
 import { gitCredentials } from "../../src/repo/credential.js";
 import { startFaultyProxy } from "../support/faulty-proxy.js";
 import { git } from "../support/git.js";
@@ -121,6 +122,55 @@ describe("http", () => {
     await run(`${proxy.url}/r`, target);
     await expectMirrors(repo, target);
   });
+});
+
+describe("an update takes only what is new", () => {
+  it.each(["a path", "http"])(
+    "after a push, a forced one, and one whose old commits are gone: %s",
+    async (kind) => {
+      const { root, repo } = served();
+      await using server = await startGitHttp(root);
+      for (const name of git(["for-each-ref", "--format=%(refname)"], { cwd: repo }).split("\n")) {
+        if (name !== "refs/heads/main") git(["update-ref", "-d", name], { cwd: repo });
+      }
+      addCommit(repo, "noise", Array.from({ length: 20_000 }, () => Math.random()).join("\n"));
+      for (let n = 0; n < 5; n++) addCommit(repo, "text", `${n}\n`);
+      const target = tempDir("out");
+      const update = async (options: MirrorOptions = {}) => {
+        let received = 0;
+        const onEvent = (event: MirrorEvent) => {
+          if (event.event === "receive") received += event.bytes;
+        };
+        server.seen.splice(0);
+        const { objects } = await run(kind === "http" ? `${server.url}/r` : repo, target, {
+          ...options,
+          onEvent,
+        });
+        await expectMirrors(repo, target);
+        return { objects, received };
+      };
+      expect((await update()).received).toBeGreaterThan(100_000);
+      addCommit(repo, "new", "new\n");
+      const pushed = await update();
+      expect(pushed.objects).toBe(3);
+      expect(pushed.received).toBeLessThan(1000);
+      // Refs and pack, and what git's transport asks first: nothing more to agree on.
+      if (kind === "http") expect(server.seen.length).toBe(3);
+      git(["reset", "-q", "--hard", "HEAD~3"], { cwd: repo });
+      addCommit(repo, "new", "other\n");
+      const forced = await update({ stream: true });
+      expect(forced.objects).toBe(3);
+      expect(forced.received).toBeLessThan(1000);
+      git(["reset", "-q", "--hard", "HEAD~2"], { cwd: repo });
+      addCommit(repo, "new", "third\n");
+      git(["reflog", "expire", "--expire=now", "--all"], { cwd: repo });
+      git(["gc", "-q", "--prune=now"], { cwd: repo });
+      const gone = await update();
+      expect(gone.objects).toBe(3);
+      expect(gone.received).toBeLessThan(1000);
+      if (kind === "http") expect(server.seen.length).toBe(4);
+    },
+  );
 });
 
 /** What a server does that hands the protocol's version on to nobody. */
