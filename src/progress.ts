@@ -10,6 +10,8 @@ export interface Progress {
   through(content: Content): Content;
   /** Learns the total while it runs. */
   setTotal(total: number): void;
+  /** Takes the line away, for another one to stand there; the next figures bring it back. */
+  clear(): void;
   /** Shows the last figures, with `, done.`, if any were shown. To be called on failure too, with `done` false. */
   finish(done?: boolean): void;
 }
@@ -31,21 +33,25 @@ const DELAY_MS = 1000;
 
 /** Starts a task; with `shown` false it costs nothing and shows nothing. */
 export function startProgress(title: string, total: number | undefined, options: ProgressOptions): Progress {
-  if (!options.shown) return { add() {}, through: (content) => content, setTotal() {}, finish() {} };
+  if (!options.shown)
+    return { add() {}, through: (content) => content, setTotal() {}, clear() {}, finish() {} };
   const { output, delayMs = usualDelay(), now = () => performance.now() } = options;
   const start = now();
   let count = 0;
   let bytes = 0;
+  /** Characters on the screen now; and whether there were any at any time. */
   let drawn = 0;
+  let seen = false;
   let next = start + delayMs;
   const draw = (time: number, tail: string, end: "\r" | "\n") => {
     const line = `${title}: ${formatCount(count, total)}${formatRate(bytes, time - start)}${tail}`;
     output.write(line.padEnd(drawn) + end);
     drawn = line.length;
+    seen = true;
     next = time + INTERVAL_MS;
   };
   // Who waits for a server that sends nothing is told what for.
-  const first = setTimeout(() => drawn === 0 && draw(now(), "", "\r"), delayMs).unref();
+  const first = setTimeout(() => !seen && draw(now(), "", "\r"), delayMs).unref();
   const add = (added: number, addedBytes = 0) => {
     count += added;
     bytes += addedBytes;
@@ -63,10 +69,16 @@ export function startProgress(title: string, total: number | undefined, options:
     setTotal(known) {
       total = known;
     },
+    clear() {
+      if (drawn > 0) output.write(`${"".padEnd(drawn)}\r`);
+      drawn = 0;
+      next = Math.min(next, now());
+    },
     finish(done = true) {
       clearTimeout(first);
-      if (drawn > 0) draw(now(), done ? ", done." : "", "\n");
+      if (seen) draw(now(), done ? ", done." : "", "\n");
       drawn = 0;
+      seen = false;
       next = Number.POSITIVE_INFINITY;
     },
   };

@@ -30,13 +30,17 @@ export function mirrorDisplay(
   const counts = counter();
   return {
     show(event) {
-      bars.show(event);
       if (options.json) for (const line of counts.lines(event)) print(`${JSON.stringify(line)}\n`);
-      else if (event.event === "done" && !options.quiet) print(summary(event));
+      if (event.event !== "done" && event.event !== "failed") return bars.show(event);
+      bars.makeRoom(event.event === "done");
+      if (event.event === "done" && !options.json && !options.quiet) print(summary(event));
+      printing.then(
+        () => bars.show(event),
+        () => {},
+      );
     },
     async end() {
-      bars.end();
-      await printing;
+      await printing.finally(() => bars.end());
     },
   };
 }
@@ -50,6 +54,8 @@ function summary(event: MirrorEvent & { event: "done" }): string {
 
 interface Bars {
   show(event: MirrorEvent): void;
+  /** A line about a repository follows: it ended, well or not. */
+  makeRoom(isDone: boolean): void;
   end(): void;
 }
 
@@ -65,10 +71,12 @@ function phases(options: OutputOptions, context: Context): Bars {
   return {
     show(event) {
       if (event.event === "receive") to("Receiving objects").add(0, event.bytes);
-      if (event.event === "objects") to("Receiving objects").add(event.count);
+      // Known when git has looked into the pack, which is on its way to the bucket by then.
+      if (event.event === "objects") to(current?.name ?? "Receiving objects").add(event.count);
       if (event.event === "send") to("Writing objects").add(0, event.bytes);
       if (event.event === "lfs") to("Copying LFS objects").add(1, event.bytes);
     },
+    makeRoom: (isDone) => current?.progress.finish(isDone),
     end: () => current?.progress.finish(),
   };
 }
@@ -81,6 +89,7 @@ function overall(total: number, options: OutputOptions, context: Context): Bars 
       if (event.event === "send" || event.event === "lfs") progress.add(0, event.bytes);
       if (event.event === "done" || event.event === "failed") progress.add(1);
     },
+    makeRoom: () => progress.clear(),
     end: () => progress.finish(),
   };
 }

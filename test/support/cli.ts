@@ -1,6 +1,7 @@
 /** `git odb` as a user runs it: by git, which finds the built command on PATH. */
 
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readdirSync, symlinkSync } from "node:fs";
 import { basename, delimiter, join } from "node:path";
 import { binDir } from "./git.js";
@@ -76,4 +77,18 @@ export function meanwhile(dir: string, { call, path, times = 1, git }: Meanwhile
 /** Starts the command itself, to be talked to or killed; its pid is not git's. */
 export function startOdb(args: readonly string[], options: CliOptions = {}): ChildProcessWithoutNullStreams {
   return spawn(join(commandFolder(), "git-odb"), args, { cwd: options.cwd, env: cliEnv(options.env) });
+}
+
+/** Runs `git odb` as {@link gitOdb} does, while this process goes on: servers in it can answer. */
+export async function runOdb(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  const child = startOdb(args, options);
+  const said = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name].setEncoding("utf8").on("data", (text: string) => {
+      said[name] += text;
+    });
+  }
+  child.stdin.end();
+  const [status] = (await once(child, "close")) as [number | null];
+  return { status: status ?? 128, ...said };
 }

@@ -16,8 +16,16 @@ export interface LfsServer extends AsyncDisposable {
   fault: "none" | "wrong" | "long" | "short" | "missing";
 }
 
+/** How the server behaves. */
+export interface LfsServerOptions {
+  /** `user:password` for the API: 401 without it. */
+  readonly basicAuth?: string;
+  /** Where downloads are redirected to (302), the oid behind it. */
+  readonly storage?: string;
+}
+
 /** Starts it on a free loopback port. Actions have a header of their own, without which a download is refused. */
-export async function startLfsServer(): Promise<LfsServer> {
+export async function startLfsServer({ basicAuth, storage }: LfsServerOptions = {}): Promise<LfsServer> {
   const objects = new Map<string, Buffer>();
   const secret = "Bearer for-this-action-alone";
   const server = createServer(async (request, response) => {
@@ -25,6 +33,10 @@ export async function startLfsServer(): Promise<LfsServer> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     if (request.url === "/lfs/objects/batch") {
+      if (basicAuth !== undefined && request.headers.authorization !== `Basic ${btoa(basicAuth)}`) {
+        response.writeHead(401, { "www-authenticate": 'Basic realm="lfs"' }).end();
+        return;
+      }
       const { objects: wanted } = JSON.parse(Buffer.concat(chunks).toString()) as {
         objects: { oid: string; size: number }[];
       };
@@ -38,6 +50,10 @@ export async function startLfsServer(): Promise<LfsServer> {
           : { oid, size, error: { code: 404, message: "not here" } },
       );
       response.end(JSON.stringify({ transfer: "basic", objects: answers }));
+      return;
+    }
+    if (storage !== undefined && request.headers.authorization === secret) {
+      response.writeHead(302, { location: storage + request.url?.slice("/objects/".length) }).end();
       return;
     }
     const found = objects.get(request.url?.slice("/objects/".length) ?? "");

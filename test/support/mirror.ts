@@ -1,6 +1,6 @@
 /** Repositories to be mirrored, and the oracle: stock git clones the mirror over plain HTTP and finds all of it. */
 
-import { cpSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { openBucket } from "../../src/bucket/open.js";
@@ -62,6 +62,16 @@ export async function keysOf(target: string, prefix = ""): Promise<string[]> {
   for await (const { key } of bucket.list(prefix)) keys.push(key);
   await bucket.close();
   return keys;
+}
+
+/** The files below a folder whose bytes hold the text. */
+export function filesWith(folder: string, text: string): string[] {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  );
+  const paths = files.map((entry) => join(entry.parentPath, entry.name));
+  if (paths.length === 0) throw new Error(`${folder} is empty`);
+  return paths.filter((path) => readFileSync(path).includes(text));
 }
 
 /** All ids that the refs reach, and the refs. */
