@@ -2,16 +2,23 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openBucket } from "../../src/bucket/open.js";
+import type { CredentialProvider } from "../../src/bucket/options.js";
+import type { OdbError } from "../../src/errors.js";
 import { lfsUrlOf } from "../../src/mirror/lfs-client.js";
 import { parsePointer } from "../../src/mirror/lfs-pointer.js";
+import type { MirrorOptions } from "../../src/mirror/options.js";
 import { collect, contentOf } from "../../src/object/content.js";
 import { serveBucket } from "../../src/serve/server.js";
-import { spawnGit, tempRepo } from "../support/git.js";
+import { startFront } from "../support/front.js";
+import { git, spawnGit, tempRepo } from "../support/git.js";
+import { startGitHttp } from "../support/git-http.js";
 import { startLfsServer } from "../support/lfs-server.js";
-import { addCommit, cloneMirror, expectMirrors, run, stateOf } from "../support/mirror.js";
+import { addCommit, cloneMirror, expectMirrors, filesWith, run, stateOf } from "../support/mirror.js";
 import { type EmbeddedS3, startS3 } from "../support/s3/index.js";
 import { tempDir } from "../support/temp.js";
 import { lacks } from "../support/tools.js";
@@ -23,8 +30,10 @@ beforeAll(async () => {
 });
 afterAll(() => s3.close());
 
+const oidOf = (content: Buffer) => createHash("sha256").update(content).digest("hex");
+
 async function readKey(target: string, content: Buffer): Promise<Buffer> {
-  const oid = createHash("sha256").update(content).digest("hex");
+  const oid = oidOf(content);
   const bucket = await openBucket(target);
   const body = await bucket.read(`lfs/objects/${oid.slice(0, 2)}/${oid.slice(2, 4)}/${oid}`);
   const bytes = await collect(body?.content ?? contentOf(), 1 << 28);
@@ -98,6 +107,99 @@ describe("the copy", () => {
     });
     expect((await run(source, tempDir("out"), {})).lfs.missing).toBe(1);
     expect((await run(source, tempDir("out"), { lfs: false })).lfs.missing).toBe(0);
+  });
+});
+
+describe("who is asked, and with which password", () => {
+  const credentials = (password: string): CredentialProvider => ({
+    fill: async () => ({ username: "alice", password }),
+    approve: async () => {},
+    reject: async () => {},
+  });
+
+  it("the credentials of the LFS server's URL, or of git credential", async () => {
+    await using lfs = await startLfsServer({ basicAuth: "alice:sesame" });
+    const source = tempRepo();
+    addCommit(source, "small.bin", lfs.add(small));
+    const withPassword = lfs.url.replace("://", "://alice:sesame@");
+    const right: MirrorOptions[] = [
+      { lfs: withPassword },
+      { lfs: lfs.url, credentials: credentials("sesame") },
+    ];
+    for (const options of right) {
+      const target = tempDir("out");
+      expect((await run(source, target, options)).lfs.copied).toBe(1);
+      expect(filesWith(target, "sesame")).toEqual([]);
+    }
+    const wrong: MirrorOptions[] = [
+      { lfs: lfs.url },
+      { lfs: withPassword.replace("sesame", "open") },
+      { lfs: lfs.url, credentials: credentials("open") },
+    ];
+    for (const options of wrong) {
+      await expect(run(source, tempDir("out"), options)).rejects.toSatisfy(
+        (error: OdbError) => error.code === "denied" && !/open|sesame/.test(error.message),
+      );
+    }
+  });
+
+  it("a redirect of a download is followed, without the headers that are for its address alone", async () => {
+    const heard: (string | undefined)[] = [];
+    const storage = createServer(({ headers, url }, response) => {
+      heard.push(headers.authorization);
+      response.end(url?.endsWith(oidOf(large)) ? large : small);
+    });
+    await new Promise<void>((done) => storage.listen(0, "127.0.0.1", done));
+    const place = `http://127.0.0.1:${(storage.address() as AddressInfo).port}/`;
+    await using lfs = await startLfsServer({ storage: place });
+    const source = tempRepo();
+    addCommit(source, "small.bin", lfs.add(small));
+    addCommit(source, "large.bin", lfs.add(large));
+    const target = tempDir("out");
+    expect((await run(source, target, { lfs: lfs.url })).lfs.copied).toBe(2);
+    for (const content of [small, large]) expect((await readKey(target, content)).equals(content)).toBe(true);
+    expect(heard).toEqual([undefined, undefined]);
+    storage.close();
+  });
+
+  it("a question is not passed on to another server", async () => {
+    await using other = await startLfsServer();
+    const moved = createServer((_, response) => {
+      response.writeHead(307, { location: `${other.url}/objects/batch` }).end();
+    });
+    await new Promise<void>((done) => moved.listen(0, "127.0.0.1", done));
+    const source = tempRepo();
+    addCommit(source, "small.bin", other.add(small));
+    const lfs = `http://127.0.0.1:${(moved.address() as AddressInfo).port}/lfs`;
+    await expect(run(source, tempDir("out"), { lfs })).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringContaining("redirected where it cannot go"),
+    });
+    expect(other.seen).toEqual([]);
+    moved.closeAllConnections();
+    moved.close();
+  });
+
+  it("that beside the source, with the source's password, and none that .lfsconfig names", async () => {
+    await using lfs = await startLfsServer({ basicAuth: "alice:sesame" });
+    await using named = await startLfsServer();
+    const root = tempDir("root");
+    const source = join(root, "r.git");
+    const work = tempRepo();
+    addCommit(work, ".lfsconfig", `[lfs]\n\turl = ${named.url}\n`);
+    named.add(small);
+    addCommit(work, "small.bin", lfs.add(small));
+    git(["clone", "-q", "--mirror", work, source]);
+    await using server = await startGitHttp(root, { basicAuth: "alice:sesame" });
+    await using front = await startFront(({ url = "" }) =>
+      url.startsWith("/r.git/info/lfs/") ? url.replace("/r.git/info/lfs", lfs.url) : server.url + url,
+    );
+    const target = tempDir("out");
+    const done = await run(`${front.url.replace("://", "://alice:sesame@")}/r.git`, target);
+    expect(done.lfs.copied).toBe(1);
+    expect((await readKey(target, small)).equals(small)).toBe(true);
+    expect(named.seen).toEqual([]);
+    expect(filesWith(target, "sesame")).toEqual([]);
   });
 });
 

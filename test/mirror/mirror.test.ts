@@ -4,10 +4,12 @@ import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { HeadBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openBucket } from "../../src/bucket/open.js";
 import { spoolInBucket } from "../../src/mirror/bucket-spool.js";
 import { mirror } from "../../src/mirror/mirror.js";
+import type { MirrorEvent } from "../../src/mirror/options.js";
 import { collect, contentOf, sourceOf } from "../../src/object/content.js";
 import { git, tempRepo } from "../support/git.js";
 import {
@@ -457,6 +459,40 @@ describe("two at once", () => {
     for (const { error } of failed) expect(error.code).toBe("conflict");
     expect(failed.length).toBeLessThan(2);
     await expectMirrors(source, target);
+  });
+
+  it("takes pairs as workers get free, and goes by an S3 client of the caller's, which stays open", async () => {
+    const { endpoint, accessKeyId, secretAccessKey } = s3;
+    const client = new S3Client({
+      endpoint,
+      region: "us-east-1",
+      forcePathStyle: true,
+      credentials: { accessKeyId, secretAccessKey },
+    });
+    const [first, second] = [sampleRepo(), sampleRepo()];
+    const events: string[] = [];
+    async function* pairs() {
+      for (const source of [first, second]) {
+        events.push(`asked for ${source}`);
+        yield { source, target: newS3() };
+      }
+    }
+    const secret = process.env.AWS_SECRET_ACCESS_KEY;
+    process.env.AWS_SECRET_ACCESS_KEY = "wrong";
+    try {
+      const onEvent = ({ event, source }: MirrorEvent) => {
+        if (event === "done") events.push(`done ${source}`);
+      };
+      const report = await mirror(pairs(), { s3Client: client, workers: 1, onEvent });
+      expect(report).toMatchObject({ done: [{ source: first }, { source: second }], failed: [] });
+      await client.send(new HeadBucketCommand({ Bucket: "test" }));
+    } finally {
+      process.env.AWS_SECRET_ACCESS_KEY = secret;
+    }
+    expect(events).toEqual([`asked for ${first}`, `done ${first}`, `asked for ${second}`, `done ${second}`]);
+    await expectMirrors(first, s3.url(`mirror-${count - 1}`));
+    await expectMirrors(second, s3.url(`mirror-${count}`));
+    client.destroy();
   });
 
   it("one repository that fails leaves the others done", async () => {
