@@ -34,25 +34,31 @@ export async function fetchBundles(
   await intake.begin(wanted);
   // One after the other: git does not wait for the lock of its config.
   let marked = (options.meanwhile?.() ?? Promise.resolve()).then(() => mark.begin());
+  // A failure is for whoever waits at the end.
+  marked.catch(() => {});
   let cleared = Promise.resolve();
-  let reached = mark.start;
-  for (const group of groupsOf(wanted, isPartial)) {
-    await intake.takeAll(group);
-    const before = reached;
-    const now = newMark(table, mark.start, (each) => intake.has(each));
-    const taken = intake.newlyTaken();
-    reached = now;
-    // While the next ones are indexed; a failure is for whoever waits at the end.
-    marked = marked.then(() => (now > before ? mark.reach(now) : undefined));
-    cleared = Promise.all([cleared, marked]).then(() => note(workplace, taken, now));
-    cleared.catch(() => {});
+  try {
+    let reached = mark.start;
+    for (const group of groupsOf(wanted, isPartial)) {
+      await intake.takeAll(group);
+      const before = reached;
+      const now = newMark(table, mark.start, (each) => intake.has(each));
+      const taken = intake.newlyTaken();
+      reached = now;
+      // While the next ones are indexed.
+      marked = marked.then(() => (now > before ? mark.reach(now) : undefined));
+      cleared = Promise.all([cleared, marked]).then(() => note(workplace, taken, now));
+      cleared.catch(() => {});
+    }
+    const left = wanted.filter((entry) => !isTold(entry, reached));
+    cleared = Promise.all([cleared, marked]).then(() => workplace.keepOnly(left));
+    const result = intake.result();
+    await Promise.all([cleared, options.afterwards?.(result, marked)]);
+    return result;
+  } finally {
+    // Nothing of ours goes on when the repository is another's turn.
+    await Promise.allSettled([marked, cleared]);
   }
-  const result = intake.result();
-  await Promise.all([
-    cleared.then(() => workplace.keepOnly(wanted.filter((entry) => !isTold(entry, reached)))),
-    options.afterwards?.(result, marked),
-  ]);
-  return result;
 }
 
 /** Throws away the files of bundles that are in. What the mark tells needs no other note. */
