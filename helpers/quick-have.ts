@@ -3,7 +3,7 @@
  * as a rule are a few files of the clone. In a file of its own, which takes a millisecond to load where a helper takes ten.
  */
 
-import { OutputQueue } from "../protocol/output.js";
+import { writeAll } from "../src/descriptor.js";
 import { exitCodeOf, toOdbError } from "../src/errors.js";
 import { type KnownObjects, knownObjects } from "../src/odb/known.js";
 import { isOdbName } from "../src/odb/name.js";
@@ -22,18 +22,12 @@ export async function answerHave(command: string, argv: readonly string[]): Prom
   const kind = [fileHelper, httpHelper, s3Helper].find((each) => each.command === command);
   const known = kind && (await knownHere(kind, name));
   if (known === undefined) return false;
-  await print(known).catch((cause: unknown) => {
+  await writeAll(1, Buffer.from(known.lines), "write to the other side").catch((cause: unknown) => {
     const error = toOdbError(cause);
     process.stderr.write(`error: have: ${error.message}\n`);
     process.exitCode = exitCodeOf(error);
   });
   return true;
-}
-
-async function print({ lines }: KnownObjects): Promise<void> {
-  const output = new OutputQueue(process.stdout);
-  output.push(Buffer.from(lines));
-  await output.send();
 }
 
 /** @returns undefined also when something is wrong: the helper meets it again, and tells */

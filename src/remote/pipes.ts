@@ -1,8 +1,9 @@
 /** git's two pipes: lines in, text out. Straight on the descriptors, which saves a helper the start of Node's streams. */
 
-import { read, writeSync } from "node:fs";
+import { read } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { writeAll } from "../descriptor.js";
 import { OdbError, toOdbError } from "../errors.js";
 import type { HelperPipes } from "./remote-helper.js";
 
@@ -39,8 +40,7 @@ export function helperPipes(signal: AbortSignal, input = 0, output = 1): HelperP
       return lines.shift();
     },
     async write(text) {
-      const bytes = Buffer.from(text);
-      for (let at = 0; at < bytes.length; ) at += await writeSome(output, bytes.subarray(at));
+      await writeAll(output, Buffer.from(text), "write to git");
     },
   };
 }
@@ -54,17 +54,6 @@ async function readSome(fd: number, block: Buffer): Promise<number> {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "EOF") return 0;
       if (code !== "EAGAIN") throw toOdbError(error, "read from git");
-      await sleep(PAUSE_MS);
-    }
-  }
-}
-
-async function writeSome(fd: number, bytes: Buffer): Promise<number> {
-  for (;;) {
-    try {
-      return writeSync(fd, bytes);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw toOdbError(error, "write to git");
       await sleep(PAUSE_MS);
     }
   }
