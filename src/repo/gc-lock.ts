@@ -43,7 +43,7 @@ async function take(repo: Repository, path: string, content: string): Promise<vo
     await link(own, path);
     for (let tries = 0; tries < GUARD_TRIES && (await isThere(`${path}.lock`)); tries++)
       await sleep(GUARD_MS);
-    if ((await readFile(path, "utf8")) === content) return;
+    if ((await textOf(path)) === content) return;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw toOdbError(error, `lock ${path}`);
   } finally {
@@ -90,13 +90,19 @@ function isThere(path: string): Promise<boolean> {
 
 /** Who holds the lock, by the rules of git's lock_repo_for_gc. */
 async function livingHolder(path: string): Promise<string | undefined> {
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
-  const [, pid, host] = /^([0-9]+) (\S+)/.exec(text ?? "") ?? [];
+  const [, pid, host] = /^([0-9]+) (\S+)/.exec((await textOf(path)) ?? "") ?? [];
   if (pid === undefined || host === undefined) return undefined;
-  const { mtimeMs } = await stat(path);
-  if (Date.now() - mtimeMs > STALE_MS) return undefined;
+  // It may end at any moment.
+  const found = await stat(path).catch(absent);
+  if (found === undefined || Date.now() - found.mtimeMs > STALE_MS) return undefined;
   return host !== hostname() || isAlive(Number(pid)) ? `${pid} on ${host}` : undefined;
+}
+
+/** @returns undefined when it is not there */
+function textOf(path: string): Promise<string | undefined> {
+  return readFile(path, "utf8").catch(absent);
+}
+
+function absent(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== "ENOENT") throw error;
 }

@@ -98,6 +98,16 @@ it("does not start while git gc runs, and goes on after one that was killed", as
   expect([missing(repo), fsck(repo), existsSync(lock)]).toEqual([bigBlobs(repo), "", false]);
 });
 
+it("takes the lock of a gc that ends while it is looked at", () => {
+  const { repo } = fixture();
+  writeFileSync(join(repo, ".git/gc.pid"), `${process.pid} ${hostname()}`);
+  git(["config", "alias.ended", "!rm .git/gc.pid"], { cwd: repo });
+  // The first look is whether it is there.
+  const ended = meanwhile(repo, { call: "stat", path: "/gc\\.pid$", skip: 1, git: "ended" });
+  expect(gitOdb(["offload", "-q"], { cwd: repo, env: ended })).toMatchObject({ status: 0, stderr: "" });
+  expect([missing(repo), fsck(repo)]).toEqual([bigBlobs(repo), ""]);
+});
+
 it("two at once, and git gc at the same time: one does it or both, and nothing is lost", async () => {
   const { repo } = fixture();
   const run = async (command: string, args: string[]) => {

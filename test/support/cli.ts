@@ -53,21 +53,27 @@ export function gitOdb(args: readonly string[], options: CliOptions = {}): CliRe
 /** What somebody else's git does meanwhile. */
 export interface Meanwhile {
   /** Before this operation of the command's on a file … */
-  readonly call: "rename" | "open";
+  readonly call: "rename" | "open" | "stat";
   /** … whose path matches this regular expression, … */
   readonly path: string;
-  /** … each of the first so many times (default 1), … */
+  /** … but for the first so many times, … */
+  readonly skip?: number;
+  /** … each of so many times (default 1), … */
   readonly times?: number;
   /** … git runs with these words. */
   readonly git: string;
 }
 
 /** The environment for a command of ours that something happens to while it runs. @param dir where git runs */
-export function meanwhile(dir: string, { call, path, times = 1, git }: Meanwhile): NodeJS.ProcessEnv {
+export function meanwhile(
+  dir: string,
+  { call, path, skip = 0, times = 1, git }: Meanwhile,
+): NodeJS.ProcessEnv {
   return {
     NODE_OPTIONS: `--require ${join(import.meta.dirname, "meanwhile.cjs")}`,
     MEANWHILE_CALL: call,
     MEANWHILE_PATH: path,
+    MEANWHILE_SKIP: String(skip),
     MEANWHILE_TIMES: String(times),
     MEANWHILE_GIT: git,
     MEANWHILE_IN: dir,
