@@ -77,6 +77,8 @@ describe("Big files without a server", () => {
     expect(missing(anns)).toBe(2);
     expect(output).toMatch(/dropped 2 blobs/);
     expect(output).not.toMatch(/^Next:/m);
+    // The bucket is the origin and the store: the doctor looks at it once.
+    expect(output.match(/can be reached$/gm)).toHaveLength(1);
     expect(output).not.toMatch(/^BAD|^warning:/m);
     const objects = join(home, "share/film/objects");
     const big = readdirSync(objects, { recursive: true, encoding: "utf8" }).filter(

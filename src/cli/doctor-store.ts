@@ -19,7 +19,14 @@ const CLOCK_ADVICE = 60_000;
 const once = { retry: false } as const;
 
 export async function* checkStores(patient: Patient): AsyncGenerator<Finding> {
-  for (const [remote, url] of bucketRemotes(patient.entries)) yield* checkRemote(remote, url, patient);
+  // A repository in a bucket is its own ODB's store: one look is enough, that of who needs more.
+  const seen = new Set<string>();
+  for (const [remote, address] of bucketRemotes(patient.entries)) {
+    const url = bucketOf(address);
+    if (url === undefined) continue;
+    seen.add(placeOf(url));
+    yield* checkRemote(remote, url, patient);
+  }
   for (const config of patient.odbs.values()) {
     if (config.urls.length === 0) {
       const message = `ODB ${config.name} has no URL`;
@@ -27,19 +34,30 @@ export async function* checkStores(patient: Patient): AsyncGenerator<Finding> {
     }
     for (const url of config.urls) {
       const again = `git odb deinit ${config.name} && git odb init ${config.name} <url>`;
-      const needsConditions = false;
-      yield* checkStore({ url: absoluteUrl(url, patient.repo), again, needsConditions }, patient);
+      const place = { url: absoluteUrl(url, patient.repo), again, needsConditions: false };
+      const { timeout } = config;
+      const idleMs = timeout === undefined ? {} : { idleMs: timeout * 1000 };
+      if (!seen.has(placeOf(place.url))) yield* checkStore({ ...place, ...idleMs }, patient);
     }
   }
 }
 
-/** A remote that is a repository in a bucket: its refs are moved by conditional writes. */
-async function* checkRemote(remote: string, address: string, patient: Patient): AsyncGenerator<Finding> {
+function bucketOf(address: string): string | undefined {
   const parsed = parseRemoteAddress(address);
-  const url = "bucket" in parsed ? parsed.bucket : undefined;
+  return "bucket" in parsed ? parsed.bucket : undefined;
+}
+
+/** The same for every spelling of a folder's URL. */
+function placeOf(url: string): string {
+  const location = parseBucketUrl(url);
+  return location.kind === "file" ? location.path : url;
+}
+
+/** A remote that is a repository in a bucket: its refs are moved by conditional writes. */
+async function* checkRemote(remote: string, url: string, patient: Patient): AsyncGenerator<Finding> {
   const needsConditions = ![...patient.odbs.values()].some(({ unsafePush }) => unsafePush);
   const again = `git remote set-url ${remote} odb::<url>`;
-  if (url !== undefined) yield* checkStore({ url, again, needsConditions }, patient);
+  yield* checkStore({ url, again, needsConditions }, patient);
 }
 
 /** A store to look at. */
@@ -49,6 +67,8 @@ interface Place {
   readonly again: string;
   /** Whether it is of no use without conditional writes. */
   readonly needsConditions: boolean;
+  /** As in BucketOptions. */
+  readonly idleMs?: number;
 }
 
 async function* checkStore(place: Place, patient: Patient): AsyncGenerator<Finding> {
@@ -56,7 +76,7 @@ async function* checkStore(place: Place, patient: Patient): AsyncGenerator<Findi
   const { name } = parseBucketUrl(url);
   yield* checkClock(url, name, patient);
   try {
-    await reach(url, patient);
+    await reach(place, patient);
   } catch (error) {
     const failure = toOdbError(error);
     if (failure.code === "aborted") throw failure;
@@ -68,8 +88,10 @@ async function* checkStore(place: Place, patient: Patient): AsyncGenerator<Findi
 }
 
 /** Reads the store's settings, and asks for an object that no store has. */
-async function reach(url: string, { repo, signal }: Patient): Promise<void> {
-  const store = await openStore(url, { ...once, hash: repo.hash, credentials: gitCredentials(repo), signal });
+async function reach({ url, idleMs }: Place, { repo, signal }: Patient): Promise<void> {
+  const patience = { ...once, ...(idleMs !== undefined && { idleMs }) };
+  const credentials = gitCredentials(repo);
+  const store = await openStore(url, { ...patience, hash: repo.hash, credentials, signal });
   try {
     await store.stat(parseObjectId("0".repeat(hexLength[repo.hash])), { signal });
   } finally {
