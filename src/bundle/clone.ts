@@ -46,6 +46,8 @@ export interface CloneOptions extends FetchOptions {
 export interface CloneResult extends FetchResult {
   /** The new repository's folder. */
   readonly directory: string;
+  /** The bundles lacked something, which the remote has sent. */
+  readonly isFetched: boolean;
 }
 
 /** What the remote is called. */
@@ -70,16 +72,14 @@ export async function cloneByBundles(options: CloneOptions): Promise<CloneResult
   ]);
   const head = await chooseHead(remote, undefined);
   const config = newBundleConfig(tableUrl, table, filter !== undefined);
-  const branch = head !== undefined && "branch" in head ? head.branch : undefined;
-  const settings = [
-    ...remoteSettings(REMOTE, url),
-    ...config.settings,
-    ...(branch === undefined ? [] : trackingSettings(branch, REMOTE)),
-  ];
+  const branch = branchOf(head);
+  const tracking = branch === undefined ? [] : trackingSettings(branch, REMOTE);
+  const settings = [...remoteSettings(REMOTE, url), ...config.settings, ...tracking];
   const repo = await startClone(folder, remote, head, gitOptions(options), settings);
   if (filter !== undefined) await setPromisor(repo, filter);
   const isNew = !folder.continued;
   const clone: Clone = { options, repo, remote, head, isNew };
+  let isFetched = false;
   const result = await fetchBundles(
     repo,
     tableUrl,
@@ -88,7 +88,7 @@ export async function cloneByBundles(options: CloneOptions): Promise<CloneResult
       ...options,
       meanwhile: () => (isNew ? setRebase(repo, branch) : setRemote(repo, REMOTE, url)),
       async afterwards(fetched, marked) {
-        await setRefs(clone, fetched, marked);
+        isFetched = await setRefs(clone, fetched, marked);
         await marked;
         await folder.complete();
       },
@@ -97,7 +97,11 @@ export async function cloneByBundles(options: CloneOptions): Promise<CloneResult
   );
   if (head === undefined) warn("the remote repository has no HEAD: nothing was checked out");
   else await checkOut(repo, head, async (args) => void (await repo.run(args, loud(options))), options.signal);
-  return { ...result, directory: folder.path };
+  return { ...result, directory: folder.path, isFetched };
+}
+
+function branchOf(head: CloneHead | undefined): string | undefined {
+  return head !== undefined && "branch" in head ? head.branch : undefined;
 }
 
 async function setPromisor(repo: Repository, filter: BundleFilter): Promise<void> {
@@ -119,11 +123,14 @@ interface Clone {
 /**
  * Writes the clone's refs: as the remote has told them, if the bundles have brought all that these reach; else what they
  * lack is fetched.
+ *
+ * @returns whether something was fetched
  */
-async function setRefs(clone: Clone, { tips }: FetchResult, marked: Promise<void>): Promise<void> {
+async function setRefs(clone: Clone, { tips }: FetchResult, marked: Promise<void>): Promise<boolean> {
   const { repo, head, remote, isNew } = clone;
+  const branch = branchOf(head);
   const wanted = [...remote.refs].filter(([ref]) => /^refs\/(?:heads|tags)\//.test(ref));
-  const isAllHere = wanted.every(([, oid]) => tips.has(oid));
+  const isAllHere = branch !== undefined && wanted.every(([, oid]) => tips.has(oid));
   const takeAll = () => {
     const local = (ref: string) => ref.replace(/^refs\/heads\//, `refs/remotes/${REMOTE}/`);
     return updateRefs(
@@ -131,15 +138,15 @@ async function setRefs(clone: Clone, { tips }: FetchResult, marked: Promise<void
       wanted.map(([ref, oid]) => ({ ref: local(ref), oid })),
     );
   };
-  if (isNew && isAllHere && head !== undefined && "branch" in head) {
+  if (isNew && isAllHere && head !== undefined) {
     // At once, as none concerns the others, nor the config: a git costs 4 ms.
-    await Promise.all([takeAll(), makeBranch(clone, head.branch), setRemoteHead(repo, REMOTE, head, remote)]);
-    return;
+    await Promise.all([takeAll(), makeBranch(clone, branch), setRemoteHead(repo, REMOTE, head, remote)]);
+    return false;
   }
   await marked;
-  if (isAllHere && head !== undefined && "branch" in head) await takeAll();
-  else await fetchRest(clone);
+  await (isAllHere ? takeAll() : fetchRest(clone));
   if (head !== undefined) await setHead(repo, REMOTE, head, remote);
+  return !isAllHere;
 }
 
 /** What it follows is in the config from the beginning. The reflog begins as that of `git clone`. */

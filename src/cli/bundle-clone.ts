@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { HttpClients } from "../bundle/clients.js";
 import { cloneByBundles } from "../bundle/clone.js";
-import { parseFilter } from "../bundle/files.js";
+import { countBundles, parseFilter } from "../bundle/files.js";
 import { leaveRepository } from "../repo/clone-start.js";
 import { gitCredentials } from "../repo/credential.js";
 import { rememberCredentials } from "../repo/credential-memory.js";
@@ -49,7 +49,8 @@ async function clone(
       warn: (line) => context.warn(line),
       onBytes: (count) => progress.add(0, count),
     });
-    context.note(`${result.directory}: ${result.taken} bundles taken, the rest fetched from ${url}`, options);
+    const rest = result.isFetched ? `the rest fetched from ${url}` : "which had all of it";
+    context.note(`${result.directory}: ${countBundles(result.taken)} taken, ${rest}`, options);
   } finally {
     progress.finish(false);
   }

@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { HttpClients } from "../bundle/clients.js";
 import { fetchBundles } from "../bundle/fetch.js";
+import { countBundles } from "../bundle/files.js";
 import { readTable } from "../bundle/read-table.js";
 import { rememberedTable } from "../bundle/state.js";
 import { OdbError } from "../errors.js";
@@ -45,7 +46,7 @@ async function fetchAll(remote: string, options: Options, context: Context): Pro
       onBytes: (count) => progress.add(0, count),
     });
     progress.finish();
-    if (taken > 0) context.note(`${taken} bundles taken`, options);
+    if (taken > 0) context.note(`${countBundles(taken)} taken`, options);
   } finally {
     progress.finish(false);
   }

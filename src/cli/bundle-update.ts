@@ -2,7 +2,14 @@
 
 import type { Command } from "commander";
 import { openBucket } from "../bucket/open.js";
-import { chainFolder, listName, parseBaseUrl, parseFilter, tableName } from "../bundle/files.js";
+import {
+  chainFolder,
+  countBundles,
+  listName,
+  parseBaseUrl,
+  parseFilter,
+  tableName,
+} from "../bundle/files.js";
 import { type UpdateResult, updateBundles } from "../bundle/update.js";
 import { OdbError } from "../errors.js";
 import { gitCredentials } from "../repo/credential.js";
@@ -72,7 +79,7 @@ async function update(
     if (result.made.length === 0) context.note("nothing new to bundle", options);
     else
       context.note(
-        `${result.entries.length} bundles in ${bucket.name}/${chainFolder(filter)}${tableName}`,
+        `${countBundles(result.entries.length)} in ${bucket.name}/${chainFolder(filter)}${tableName}`,
         options,
       );
   } finally {

@@ -36,7 +36,7 @@ describe("git odb bundle", () => {
     const created = await odb(["bundle", "create", repo, folder, "--base-url", `${baseUrl}/`]);
     expect(created).toMatchObject({
       status: 0,
-      stderr: expect.stringMatching(/^1 bundles in .*bundles.json\n$/),
+      stderr: expect.stringMatching(/^1 bundle in .*bundles.json\n$/),
     });
     const [bundle = "", ...tables] = created.stdout.trim().split("\n");
     expect(bundle).toMatch(/^http:\/\/bundles.example\/repo\/bundle-[0-9]+-[0-9a-f]{16}\.bundle$/);

@@ -256,7 +256,7 @@ describe("a bundle's server", () => {
       });
     }
     expect(await once(child, "close")).toEqual([0, null]);
-    expect(said).toMatch(/4 bundles taken/);
+    expect(said).toMatch(/4 bundles taken, which had all of it\n/);
     expect(said + readFileSync(join(home, "c/.git/config"), "utf8")).not.toContain("hush");
     expect(readFileSync(asked, "utf8")).toBe("get\nstore\n");
     expect(other.seen).toEqual(["- - -", "- - -", "- - -", "- - -"]);
