@@ -14,19 +14,19 @@ import { parsePointer } from "../../src/mirror/lfs-pointer.js";
 import type { MirrorOptions } from "../../src/mirror/options.js";
 import { collect, contentOf } from "../../src/object/content.js";
 import { serveBucket } from "../../src/serve/server.js";
+import { startAnyS3 } from "../support/any-s3.js";
 import { startFront } from "../support/front.js";
 import { git, spawnGit, tempRepo } from "../support/git.js";
 import { startGitHttp } from "../support/git-http.js";
 import { startLfsServer } from "../support/lfs-server.js";
 import { addCommit, cloneMirror, expectMirrors, filesWith, run, stateOf } from "../support/mirror.js";
-import { type EmbeddedS3, startS3 } from "../support/s3/index.js";
+import type { S3Server } from "../support/s3/index.js";
 import { tempDir } from "../support/temp.js";
 import { lacks } from "../support/tools.js";
 
-let s3: EmbeddedS3;
+let s3: S3Server;
 beforeAll(async () => {
-  s3 = await startS3();
-  Object.assign(process.env, s3.env);
+  s3 = await startAnyS3();
 });
 afterAll(() => s3.close());
 

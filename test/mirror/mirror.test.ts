@@ -11,6 +11,7 @@ import { spoolInBucket } from "../../src/mirror/bucket-spool.js";
 import { mirror } from "../../src/mirror/mirror.js";
 import type { MirrorEvent } from "../../src/mirror/options.js";
 import { collect, contentOf, sourceOf } from "../../src/object/content.js";
+import { embedded, isEmbedded, startAnyS3 } from "../support/any-s3.js";
 import { git, tempRepo } from "../support/git.js";
 import {
   addCommit,
@@ -22,14 +23,13 @@ import {
   sampleRepo,
   stateOf,
 } from "../support/mirror.js";
-import { type EmbeddedS3, startS3 } from "../support/s3/index.js";
+import type { S3Server } from "../support/s3/index.js";
 import { startServeProcess } from "../support/serve-process.js";
 import { tempDir } from "../support/temp.js";
 
-let s3: EmbeddedS3;
+let s3: S3Server;
 beforeAll(async () => {
-  s3 = await startS3();
-  Object.assign(process.env, s3.env);
+  s3 = await startAnyS3();
 });
 afterAll(() => s3.close());
 
@@ -153,13 +153,13 @@ describe("a first copy", () => {
 });
 
 describe("the next run", () => {
-  it("asks a few questions when nothing is new, and writes nothing", async () => {
+  it.skipIf(!isEmbedded)("asks a few questions when nothing is new, and writes nothing", async () => {
     const source = sampleRepo();
     const target = newS3();
     await run(source, target);
-    await s3.takeRequests();
+    await embedded(s3).takeRequests();
     expect(await run(source, target)).toMatchObject({ changed: false, objects: 0, bytes: 0 });
-    const requests = await s3.takeRequests();
+    const requests = await embedded(s3).takeRequests();
     expect(requests.map(({ operation }) => operation)).toEqual([
       "GetObject",
       "GetObject",
@@ -315,7 +315,7 @@ async function expectSameIndex(target: string, key: string): Promise<void> {
   await bucket.close();
 }
 
-describe("a target that fails", () => {
+describe.skipIf(!isEmbedded)("a target that fails", () => {
   it.each([
     ["denied", { kind: "forbidden" }, "denied"],
     ["full", { kind: "full" }, "full"],
@@ -326,9 +326,11 @@ describe("a target that fails", () => {
     const before = stateOf(source);
     addCommit(source, "new", "new\n");
     for (const options of [{}, { stream: true }]) {
-      await s3.setFaults({ rules: [{ operation: "PutObject", key: "/(objects/pack|tmp)/", ...rule }] });
+      await embedded(s3).setFaults({
+        rules: [{ operation: "PutObject", key: "/(objects/pack|tmp)/", ...rule }],
+      });
       await expect(run(source, target, options)).rejects.toMatchObject({ code, message: /^[^\n]+$/ });
-      await s3.setFaults({});
+      await embedded(s3).setFaults({});
       expect(stateOf(await cloneMirror(target))).toEqual(before);
     }
     await run(source, target);
@@ -336,10 +338,10 @@ describe("a target that fails", () => {
   });
 
   it("ignores conditions: refused before anything is written", async () => {
-    await s3.setFaults({ conditions: "ignored" });
+    await embedded(s3).setFaults({ conditions: "ignored" });
     const target = newS3();
     await expect(run(sampleRepo(), target)).rejects.toMatchObject({ code: "unsupported" });
-    await s3.setFaults({});
+    await embedded(s3).setFaults({});
     expect(await keysOf(target)).toEqual([]);
   });
 });

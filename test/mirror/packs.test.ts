@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openBucket } from "../../src/bucket/open.js";
 import type { MirrorEvent } from "../../src/mirror/options.js";
 import { collect, contentOf } from "../../src/object/content.js";
+import { startAnyS3 } from "../support/any-s3.js";
 import { git, tempRepo } from "../support/git.js";
 import {
   addCommit,
@@ -16,13 +17,12 @@ import {
   sampleRepo,
   stateOf,
 } from "../support/mirror.js";
-import { type EmbeddedS3, startS3 } from "../support/s3/index.js";
+import type { S3Server } from "../support/s3/index.js";
 import { tempDir } from "../support/temp.js";
 
-let s3: EmbeddedS3;
+let s3: S3Server;
 beforeAll(async () => {
-  s3 = await startS3();
-  Object.assign(process.env, s3.env);
+  s3 = await startAnyS3();
 });
 afterAll(() => s3.close());
 

@@ -387,6 +387,7 @@ describe("git and file", () => {
         socket.pipe(behind).pipe(socket);
       });
       for (const each of [socket, behind]) each.on("error", () => {});
+      socket.on("close", () => behind.destroy());
     });
     await new Promise<void>((done) => front.listen(0, "127.0.0.1", done));
     const url = `git://127.0.0.1:${(front.address() as AddressInfo).port}/r`;
