@@ -97,7 +97,7 @@ async function fetchOnce(
 }
 
 /** Objects at the same time: with 20 ms to the store, a processor is busy with about so many. */
-const PARALLEL = 32;
+const PARALLEL = 48;
 
 async function* counted(
   objects: AsyncIterable<GatheredObject>,

@@ -10,6 +10,7 @@ import type { IndexEntry } from "../pack/idx.js";
 import { formatIndex } from "../pack/idx-write.js";
 import { temporaryPack } from "./left-behind.js";
 import {
+  header,
   openNew,
   packMode,
   sweptAway,
@@ -44,7 +45,10 @@ export interface PackFile {
 /** Small entries leave in blocks of this size. */
 const BLOCK = 1024 * 1024;
 
-/** With a large pack, bytes are brought to disk in steps while it grows: the last sync is short then. */
+/**
+ * With a large pack, bytes are brought to disk in steps, beside what else goes on: the last sync is short then. No more than
+ * two steps are ever behind.
+ */
 const SYNC_STEP = 64 * BLOCK;
 
 /** @param expected the number of entries to write into the header; another number costs reading the pack once more */
@@ -80,6 +84,7 @@ class GrowingPack implements PackFile {
   #heldSize = 0;
   #written = 0;
   #synced = 0;
+  #syncing: Promise<void> | undefined;
   #current: { oid: ObjectId; offset: number; crc32: number; hash: Hash } | undefined;
   #closed = false;
   #placed = false;
@@ -141,6 +146,7 @@ class GrowingPack implements PackFile {
 
   async finish(): Promise<string> {
     await this.#flush();
+    await this.#syncing;
     const checksum = await this.#seal();
     const index = formatIndex(this.#entries, checksum, this.#algorithm);
     const name = join(this.#directory, `pack-${checksum}`);
@@ -167,9 +173,20 @@ class GrowingPack implements PackFile {
     this.#heldSize = 0;
     await this.#guard(writePieces(this.#handle, pieces, size, this.#written));
     this.#written += size;
-    if (this.#written - this.#synced < SYNC_STEP) return;
+    if (this.#written - this.#synced >= 2 * SYNC_STEP) await this.#syncing;
+    if (this.#written - this.#synced >= SYNC_STEP && this.#syncing === undefined) this.#syncBeside();
+  }
+
+  #syncBeside(): void {
     this.#synced = this.#written;
-    await this.#guard(this.#handle.datasync());
+    this.#syncing = this.#guard(this.#handle.datasync());
+    // The system tells of a failure once: it is kept for who waits.
+    this.#syncing.then(
+      () => {
+        this.#syncing = undefined;
+      },
+      () => {},
+    );
   }
 
   /** Puts the count and the trailer right. @returns the checksum in hex */
@@ -226,10 +243,4 @@ class GrowingPack implements PackFile {
       throw toOdbError(error, this.#context);
     }
   }
-}
-
-function header(count: number): Buffer {
-  const bytes = Buffer.from("PACK\0\0\0\u0002\0\0\0\0", "latin1");
-  bytes.writeUInt32BE(count, 8);
-  return bytes;
 }

@@ -33,7 +33,7 @@ export interface GatheredObject {
 const SMALL = 1024 * 1024;
 
 /** So many bytes of small objects may wait at one time; each worker may hold one object more. */
-const WAITING = 32 * 1024 * 1024;
+const WAITING = 16 * 1024 * 1024;
 
 /**
  * Asks for objects in parallel and gives them as they come, in no order.
