@@ -4,9 +4,9 @@ import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { OdbError } from "../errors.js";
 import { type Content, verified } from "../object/content.js";
+import { deflated } from "../object/deflate.js";
 import type { HashAlgorithm } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
-import { deflated } from "../object/loose.js";
 import { formatEntryHeader } from "./entry.js";
 import type { IndexEntry } from "./idx.js";
 

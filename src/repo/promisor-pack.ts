@@ -5,8 +5,8 @@
 
 import { type OdbError, toOdbError } from "../errors.js";
 import { type Content, verified, verifier } from "../object/content.js";
+import { deflated, deflateWhole } from "../object/deflate.js";
 import type { ObjectInfo } from "../object/info.js";
-import { deflated, deflateWhole } from "../object/loose.js";
 import { formatEntryHeader } from "../pack/entry.js";
 import type { Repository } from "./git.js";
 import { createPackFile, type PackFile } from "./pack-file.js";
