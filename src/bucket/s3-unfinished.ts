@@ -1,12 +1,15 @@
 /** Uploads in parts that nobody finished: they take room, and no listing of keys shows them. */
 
-import { OdbError } from "../errors.js";
+import { type ErrorCode, OdbError } from "../errors.js";
 import type { CallOptions } from "./bucket.js";
 import { checkPrefix } from "./keys.js";
 import type { S3Calls } from "./s3-calls.js";
 import { s3CodeOf } from "./s3-errors.js";
 import { fullKey, type S3Context } from "./s3-request.js";
 import { partsOf } from "./s3-resume.js";
+
+/** Services that have no such listing say so in many ways. */
+const CANNOT: readonly ErrorCode[] = ["denied", "unsupported", "config", "invalid"];
 
 /**
  * `Bucket.removeUnfinished`. An upload is as old as its youngest part: a slow one that goes on is left alone. Where listing
@@ -26,8 +29,7 @@ export async function removeUnfinished(
       else left++;
     }
   } catch (error) {
-    const cannot = error instanceof OdbError && (error.code === "denied" || error.code === "unsupported");
-    if (!cannot) throw error;
+    if (!(error instanceof OdbError && CANNOT.includes(error.code))) throw error;
   }
   return left;
 }
