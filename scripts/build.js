@@ -54,6 +54,7 @@ const seldom = [
   "node:stream",
   "node:stream/promises",
   "node:timers/promises",
+  "node:v8",
   "node:zlib",
 ];
 const builtinsLater = {

@@ -1,5 +1,6 @@
 /** `git odb mirror`: copies git repositories to buckets, for any git to clone over plain HTTP. */
 
+import { setFlagsFromString } from "node:v8";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { OdbError } from "../errors.js";
 import { mirror } from "../mirror/mirror.js";
@@ -51,8 +52,15 @@ export function define(command: Command, context: Context): void {
   addOutputOptions(command).action((options: Options) => run(options, context));
 }
 
+/**
+ * V8's room for young objects, which is taken whole, grows to 50 MB on Node 20 and 140 on Node 24 while a million objects pass
+ * by, of which next to none grow old: it stays as it is at the start. That costs no time.
+ */
+const KEEP_YOUNG_ROOM = "--semi-space-growth-factor=1";
+
 async function run(options: Options, context: Context): Promise<void> {
   const pairs = pairUp(options);
+  if (options.stream) setFlagsFromString(KEEP_YOUNG_ROOM);
   const display = mirrorDisplay(pairs.length, options, context);
   const report = await mirror(pairs, {
     ...mirrorOptions(options),
