@@ -5,7 +5,6 @@ import { OdbError, toOdbError } from "../errors.js";
 import type { Content, SourceObject } from "../object/content.js";
 import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
-import { openCatFile, type RepositoryObject } from "../repo/cat-file.js";
 import { gitCredentials } from "../repo/credential.js";
 import type { Repository } from "../repo/git.js";
 import { writeLoose } from "../repo/loose-writer.js";
@@ -19,8 +18,9 @@ import { flushJournals } from "./flush.js";
 import { confirmCandidates } from "./have.js";
 import { type Journal, type JournalFile, openJournal, readJournals } from "./journal.js";
 import { keepObject, stageToKeep } from "./keep.js";
-import { dequeue, readQueue } from "./queue.js";
+import { readQueue } from "./queue.js";
 import { listMetadataRefs } from "./refs.js";
+import { sendQueue } from "./send-queue.js";
 import type { InstallOptions, Odb, OpenOdbOptions, PutOutcome, SendReport } from "./session.js";
 import { stateDirectory, storeKey } from "./state.js";
 
@@ -175,25 +175,8 @@ export class OdbSession implements Odb {
     return readQueue(this.directory);
   }
 
-  async sendQueued(options?: CallOptions): Promise<SendReport> {
-    const queue = await this.queued();
-    const sent: ObjectInfo[] = [];
-    const lost: ObjectInfo[] = [];
-    let why: OdbError | undefined;
-    await using objects = openCatFile(this.repo);
-    for (const info of queue) {
-      try {
-        const isSent = await this.#send(info, await objects.get(info.oid), options);
-        (isSent ? sent : lost).push(info);
-      } catch (error) {
-        why ??= toOdbError(error);
-        // A broken local copy is the trouble of one object; anything else, of the store.
-        if (why.code !== "integrity") break;
-      }
-    }
-    await this.flush();
-    const left = queue.filter((info) => !sent.includes(info) && !lost.includes(info));
-    return { sent, left, lost, ...(why && { why }) };
+  sendQueued(options?: CallOptions): Promise<SendReport> {
+    return sendQueue(this, options);
   }
 
   async forget(infos: readonly ObjectInfo[]): Promise<void> {
@@ -243,23 +226,6 @@ export class OdbSession implements Odb {
   async #putStaged(store: ObjectStore, staged: SourceObject, options?: CallOptions): Promise<void> {
     await store.put(staged, options);
     await this.#journal.append(staged.info);
-  }
-
-  /** @returns false when neither the repository nor the store has the object */
-  async #send(
-    info: ObjectInfo,
-    local: RepositoryObject | undefined,
-    options?: CallOptions,
-  ): Promise<boolean> {
-    if (local !== undefined) await this.put(info, local.content, options);
-    else if (!(await this.#isStored(info, options))) return false;
-    await dequeue(this.directory, info.oid);
-    return true;
-  }
-
-  /** Whether the store has it after all; then it is journalled as if this clone had put it. */
-  async #isStored(info: ObjectInfo, options?: CallOptions): Promise<boolean> {
-    return (await this.claim(info.oid, options)) !== undefined;
   }
 
   /** An object that was confirmed and is gone must not be named again. */
