@@ -9,7 +9,8 @@ import type { HttpResponse } from "../bucket/http-exchange.js";
 import type { CredentialProvider } from "../bucket/options.js";
 import { OdbError } from "../errors.js";
 import { type Content, sourceOf } from "../object/content.js";
-import { type UploadPack, withoutUserinfo } from "../repo/upload-pack.js";
+import { withoutUserinfo } from "../repo/upload-pack.js";
+import type { UploadPack } from "../repo/upload-pack-connection.js";
 import { takeUserinfo } from "./userinfo.js";
 
 /** How to connect. */

@@ -2,7 +2,7 @@
 
 import { OdbError } from "../errors.js";
 import type { HashAlgorithm } from "../object/id.js";
-import type { UploadPack } from "../repo/upload-pack.js";
+import type { UploadPack } from "../repo/upload-pack-connection.js";
 import {
   addRef,
   type Dialogue,

@@ -14,6 +14,7 @@ import type { Repository } from "../repo/git.js";
 import { type BucketPack, listPacks, packKey } from "../store/bucket-packs.js";
 import type { IndexCache } from "../store/index-cache.js";
 import { choosePacks } from "./choose-packs.js";
+import { type Installed, installPack } from "./install-pack.js";
 import {
   joinPacks,
   keepingSmall,
@@ -74,7 +75,7 @@ export async function fetchPacks(fetch: PackFetch, wants: readonly ObjectId[]): 
   const about = { promisor, largestPack: packs.reduce((most, { size }) => Math.max(most, size), 0) };
   const isNew = fetch.cloning && !hasAlternates(fetch.repo);
   if (isNew && fetch.everything && !fetch.withoutBlobs) {
-    return { ...about, ...(await install(fetch, await allPacks(fetch, packs), promisor)) };
+    return { ...about, ...(await installPack(fetch, await allPacks(fetch, packs), promisor)) };
   }
   return { ...about, ...(await fetchChosen(fetch, packs, wants, promisor)) };
 }
@@ -107,7 +108,7 @@ async function fetchChosen(
   packs: readonly BucketPack[],
   wants: readonly ObjectId[],
   promisor: boolean,
-): Promise<{ locks: readonly string[]; selfContained: boolean }> {
+): Promise<Installed> {
   const place = placeOf(fetch, keepingSmall(fetch.bucket, packs));
   const byAge = packs.toSorted((a, b) => (b.modified?.getTime() ?? 0) - (a.modified?.getTime() ?? 0));
   const { chosen, opened } = await choosePacks(
@@ -167,40 +168,15 @@ async function fetchMissing(
   packs: readonly OpenPack[],
   promisor: boolean,
   wanted?: ReadonlySet<ObjectId>,
-): Promise<{ locks: readonly string[]; selfContained: boolean }> {
+): Promise<Installed> {
   const oids = new Set(wanted ?? packs.flatMap(({ source }) => source.entries.map(({ oid }) => oid)));
   for await (const info of infosOf(fetch.repo, [...oids])) if (info !== undefined) oids.delete(info.oid);
   if (oids.size === 0) return { locks: [], selfContained: false };
-  return await install(
+  return await installPack(
     fetch,
     joinPacks(place, packs, (oid) => oids.has(oid)),
     promisor,
   );
-}
-
-/** git verifies every object while it indexes the pack; it is visible when it is whole. */
-async function install(
-  { repo, strict, progress, signal }: PackFetch,
-  pack: Content,
-  promisor: boolean,
-): Promise<{ locks: readonly string[]; selfContained: boolean }> {
-  const args = ["index-pack", "--stdin", "--fix-thin", `--keep=git-odb fetch ${process.pid}`];
-  if (promisor) args.push("--promisor");
-  else args.push("--check-self-contained-and-connected");
-  if (strict) args.push("--strict");
-  if (progress) args.push("-v");
-  const { stdout, status } = await repo.run(args, {
-    input: pack,
-    // 1: sound, but it names objects that are not in it.
-    okStatus: [0, 1],
-    env: { GIT_NO_LAZY_FETCH: "1" },
-    ...(progress && { stderr: "inherit" as const }),
-    ...(signal && { signal }),
-  });
-  const [, kept, name] = /^(keep|pack)\t([0-9a-f]+)\n/.exec(stdout.toString()) ?? [];
-  if (name === undefined) throw new OdbError("bug", "git index-pack did not name the pack");
-  const locks = kept === "keep" ? [join(repo.objectsDir, "pack", `pack-${name}.keep`)] : [];
-  return { locks, selfContained: status === 0 && !promisor };
 }
 
 /** Whether history is whole. Where blobs are left out they are not looked for: they come when they are needed. */

@@ -1,32 +1,13 @@
 /** A connection to `git upload-pack` of any repository, by the transports that git has: local, git, ssh, http(s). */
 
-import { spawn } from "node:child_process";
 import { statSync } from "node:fs";
 import { connect } from "node:net";
 import { isAbsolute, resolve } from "node:path";
-import type { Readable, Writable } from "node:stream";
+import type { Readable } from "node:stream";
 import { OdbError } from "../errors.js";
-import { type GitProcess, runGit, startGit } from "./process.js";
-
-/** Both ends of a running upload-pack. */
-export interface UploadPack {
-  readonly output: Readable;
-  readonly input: Writable;
-  /**
-   * Each request is answered by itself, and its answer ends with a response-end packet (0002), as over HTTP
-   * (gitprotocol-v2(5)). Such a connection speaks version 2 only.
-   */
-  readonly stateless: boolean;
-  /** What the other side, or the transport, said on stderr so far: the reason why an answer ended early. */
-  complaint(): string;
-  /** Ends it, however far it is. */
-  close(): void;
-}
-
-/** How to connect. */
-export interface UploadPackOptions {
-  readonly signal?: AbortSignal;
-}
+import { type GitProcess, startGit } from "./process.js";
+import { type UploadPack, type UploadPackOptions, version2 } from "./upload-pack-connection.js";
+import { connectSsh, sshOfUrl } from "./upload-pack-ssh.js";
 
 /** The URL without a user name or password, for messages and records. */
 export function withoutUserinfo(url: string): string {
@@ -168,54 +149,6 @@ async function connectGit(url: URL, { signal }: UploadPackOptions): Promise<Uplo
   };
 }
 
-interface SshTarget {
-  /** With `user@` before it where there is one. */
-  readonly host: string;
-  readonly port?: string;
-  readonly path: string;
-}
-
-function sshOfUrl(url: URL): SshTarget {
-  const user = url.username === "" ? "" : `${decodeURIComponent(url.username)}@`;
-  const path = decodeURIComponent(url.pathname);
-  return {
-    host: user + url.hostname.replace(/[[\]]/g, ""),
-    path: path.startsWith("/~") ? path.slice(1) : path,
-    ...(url.port !== "" && { port: url.port }),
-  };
-}
-
-/** As git starts it: GIT_SSH_COMMAND, core.sshCommand, GIT_SSH, ssh (git(1)); nothing can pass for an option. */
-async function connectSsh({ host, port, path }: SshTarget, options: UploadPackOptions): Promise<UploadPack> {
-  if (host.startsWith("-") || path.startsWith("-") || /[\n\r\0]/.test(host + path)) {
-    throw new OdbError("invalid", `${JSON.stringify(`${host}:${path}`)}: no host and path for ssh`);
-  }
-  const command = process.env.GIT_SSH_COMMAND ?? (await configured("core.sshCommand"));
-  const remote = `git-upload-pack '${path.replaceAll(/['!]/g, (mark) => `'\\${mark}'`)}'`;
-  const args = [...(port === undefined ? [] : ["-p", port]), "-o", "SendEnv=GIT_PROTOCOL", host, remote];
-  const child = command
-    ? spawn("sh", ["-c", `${command} "$@"`, command, ...args], sshOptions(options))
-    : spawn(process.env.GIT_SSH ?? "ssh", args, sshOptions(options));
-  let stderr = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    stderr = (stderr + text).slice(-4096);
-  });
-  child.stdin.on("error", () => {});
-  child.on("error", (error) => {
-    stderr += error.message;
-    child.stdout.destroy();
-  });
-  return {
-    input: child.stdin,
-    output: child.stdout,
-    stateless: false,
-    complaint: () => stderr,
-    close: () => void child.kill(),
-  };
-}
-
-const version2 = { GIT_PROTOCOL: "version=2" };
-
 /** Of the repository that we may be run in, a hook for instance: not that of the source. */
 const notOurs = {
   GIT_DIR: undefined,
@@ -223,16 +156,6 @@ const notOurs = {
   GIT_OBJECT_DIRECTORY: undefined,
   GIT_ALTERNATE_OBJECT_DIRECTORIES: undefined,
 };
-
-function sshOptions({ signal }: UploadPackOptions) {
-  const stdio: ["pipe", "pipe", "pipe"] = ["pipe", "pipe", "pipe"];
-  return { stdio, env: { ...process.env, ...version2 }, ...(signal && { signal }) };
-}
-
-async function configured(key: string): Promise<string | undefined> {
-  const { status, stdout } = await runGit(["config", "--get", key], { okStatus: [0, 1, 128] });
-  return status === 0 ? stdout.toString().trim() : undefined;
-}
 
 function ofProcess(git: GitProcess, stateless: boolean): UploadPack {
   let complaint = "";
