@@ -145,3 +145,13 @@ export async function* verified(content: Content, info: ObjectInfo): Content {
   }
   check.finish();
 }
+
+/** What was read of some content already, and then the rest. The chunks are let go of as they are given. */
+export async function* resumed(chunks: Uint8Array[], rest: AsyncIterator<Uint8Array>): Content {
+  try {
+    for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift()) yield chunk;
+    for (let step = await rest.next(); !step.done; step = await rest.next()) yield step.value;
+  } finally {
+    await rest.return?.();
+  }
+}

@@ -1,6 +1,6 @@
 /** Bases of deltas, each in memory while there is room, else set aside. */
 
-import { type Content, contentOf } from "../object/content.js";
+import { type Content, contentOf, resumed } from "../object/content.js";
 import type { ObjectType } from "../object/info.js";
 import { type Spooled, spool, spooledInMemory } from "../object/spool.js";
 import type { RandomAccess } from "./delta.js";
@@ -73,14 +73,5 @@ export class BaseMemory {
       read: (start, end) => spooled.read(start, end),
       free: async () => await spooled[Symbol.asyncDispose](),
     };
-  }
-}
-
-async function* resumed(chunks: Uint8Array[], rest: AsyncIterator<Uint8Array>): Content {
-  try {
-    for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift()) yield chunk;
-    for (let step = await rest.next(); !step.done; step = await rest.next()) yield step.value;
-  } finally {
-    await rest.return?.();
   }
 }

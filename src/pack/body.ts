@@ -13,8 +13,8 @@ export interface EntryBody {
   close(): void;
 }
 
-/** Up to this size an entry is inflated by one synchronous call. */
-const AT_ONCE = 64 * 1024;
+/** Up to this size, in bytes, an entry is inflated by one synchronous call. */
+export const AT_ONCE = 64 * 1024;
 
 /**
  * The data that follows a header.
@@ -50,12 +50,33 @@ async function inflateBuffered(
   size: number,
   what: string,
 ): Promise<Uint8Array | undefined> {
-  await reader.fill(size + (size >> 8) + 64);
+  await reader.fill(mostDeflated(size));
+  const whole = inflateWhole(reader.buffered, size, what);
+  if (whole === undefined) return undefined;
+  reader.skip(whole.consumed);
+  return whole.content;
+}
+
+/** What a sound compressor makes at most of so many bytes. */
+export function mostDeflated(size: number): number {
+  return size + (size >> 8) + 64;
+}
+
+/**
+ * The data that `bytes` begin with, by one synchronous call.
+ *
+ * @param room that they may lie in: for those who have done with them soon
+ * @returns undefined when it is not whole there, or of another size: the stream finds out why
+ */
+export function inflateWhole(
+  bytes: Buffer,
+  size: number,
+  what: string,
+  room?: Buffer,
+): ReturnType<typeof inflateAtOnce> | undefined {
   try {
-    const { content, consumed } = inflateAtOnce(reader.buffered, size, what);
-    if (content.length !== size) return undefined;
-    reader.skip(consumed);
-    return content;
+    const inflated = inflateAtOnce(bytes, size, what, room);
+    return inflated.content.length === size ? inflated : undefined;
   } catch (error) {
     if (error instanceof OdbError && error.code === "integrity") return undefined;
     throw error;

@@ -1,6 +1,7 @@
 /** Deltas whose base was not at hand when they came by: kept flat, and found again by their bases. */
 
 import { Column } from "./column.js";
+import { lowerBound } from "./lower-bound.js";
 
 /** What a delta stands on: an offset in the pack, or, negative, the number of an object whose place is not known yet. */
 export type BaseKey = number;
@@ -107,12 +108,6 @@ export class DeferredDeltas {
   /** The first place in the order whose key is not smaller. */
   #find(key: BaseKey): number {
     const order = this.#sorted();
-    let [low, high] = [0, order.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.#keys.get(order[middle] ?? 0) < key) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return lowerBound(order.length, (at) => this.#keys.get(order[at] ?? 0) < key);
   }
 }

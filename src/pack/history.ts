@@ -3,15 +3,16 @@
  * then blobs, and each delta behind its base (compute_write_order in builtin/pack-objects.c).
  */
 
-import { collect, contentOf } from "../object/content.js";
+import { OdbError } from "../errors.js";
 import { type HashAlgorithm, hexLength, isObjectId, type ObjectId } from "../object/id.js";
 import type { ObjectType } from "../object/info.js";
 import { entryBody } from "./body.js";
 import { ByteReader } from "./byte-reader.js";
-import { applyDelta } from "./delta.js";
-import { type EntryHeader, readEntryHeader } from "./entry.js";
+import { applyDeltaAtOnce, deltaHead } from "./delta-at-once.js";
+import { readEntryHeader } from "./entry.js";
 import type { ReadRange } from "./idx.js";
 import type { JoinSource } from "./join.js";
+import { bodyWhole } from "./object-digest.js";
 
 /** What each commit or tag names: parents, or the tagged object. Trees are left out. */
 export type History = ReadonlyMap<ObjectId, readonly ObjectId[]>;
@@ -54,8 +55,8 @@ export async function readHistory(
       const base = header.baseOffset === undefined ? undefined : known.get(header.baseOffset);
       const type = base?.type ?? header.type;
       if ((type !== "commit" && type !== "tag") || header.size > LIMIT) break;
-      const body = await inflated(reader, header, source.name);
-      const bytes = base ? await patched(base.bytes, body, source.name) : body;
+      const body = await bodyWhole(entryBody(reader, header.size, source.name), LIMIT, source.name);
+      const bytes = base ? patched(base.bytes, body, source.name) : body;
       known.set(offset, { type, bytes });
       history.set(oid, linksOf(bytes));
     }
@@ -71,22 +72,10 @@ async function* pieces(read: ReadRange, start: number, end: number) {
   }
 }
 
-async function inflated(reader: ByteReader, { size }: EntryHeader, what: string): Promise<Buffer> {
-  const body = entryBody(reader, size, what);
-  const chunks: Uint8Array[] = [];
-  for (let chunk = await body.next(); chunk !== undefined; chunk = await body.next()) {
-    chunks.push(Buffer.from(chunk));
-  }
-  return Buffer.concat(chunks);
-}
-
-async function patched(base: Buffer, delta: Buffer, what: string): Promise<Buffer> {
-  const access = {
-    size: base.length,
-    read: async (start: number, end: number) => base.subarray(start, end),
-  };
-  const { content } = await applyDelta(access, contentOf(delta), what);
-  return Buffer.from(await collect(content, LIMIT));
+function patched(base: Buffer, delta: Buffer, what: string): Buffer {
+  const head = deltaHead(delta, what);
+  if (head.size <= LIMIT) return applyDeltaAtOnce(base, delta, head, what);
+  throw new OdbError("invalid", `${what}: more than ${LIMIT} bytes, which is the most accepted here`);
 }
 
 /** The header lines end at the first empty line. */

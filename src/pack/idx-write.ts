@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import type { Source } from "../object/content.js";
 import { type HashAlgorithm, hexLength } from "../object/id.js";
 import { INDEX_HEAD, type IndexEntry, LARGE_OFFSET } from "./idx.js";
+import { lowerBound } from "./lower-bound.js";
 
 /** What an index says, a row for each object, in order of the ids. */
 export interface IndexRows {
@@ -143,11 +144,5 @@ function largeRows({ count, offset }: IndexRows): Uint32Array {
 }
 
 function placeAmong(sorted: Uint32Array, wanted: number): number {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((sorted[middle] ?? 0) < wanted) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return lowerBound(sorted.length, (at) => (sorted[at] ?? 0) < wanted);
 }

@@ -32,7 +32,7 @@ export async function bodyDigest(
   return digest.digest();
 }
 
-/** All of a body. @throws OdbError invalid, beyond the limit, in bytes */
+/** All of a body. @throws OdbError unsupported, beyond the limit, in bytes; integrity, as the body does */
 export async function bodyWhole(body: EntryBody, limit: number, what: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;

@@ -5,8 +5,7 @@ import { crc32 } from "node:zlib";
 import { OdbError } from "../errors.js";
 import type { Content } from "../object/content.js";
 import { type HashAlgorithm, hexLength } from "../object/id.js";
-import { inflateAtOnce } from "../object/inflate.js";
-import { type EntryBody, entryBody } from "./body.js";
+import { AT_ONCE, type EntryBody, entryBody, inflateWhole, mostDeflated } from "./body.js";
 import { ByteReader } from "./byte-reader.js";
 import { PACK_HEAD } from "./concat.js";
 import { type EntryHeader, peekEntryHeader } from "./entry.js";
@@ -23,9 +22,6 @@ export interface PackEntry {
    */
   readonly data: Buffer | EntryBody;
 }
-
-/** Up to this size an entry is inflated by one synchronous call. */
-const AT_ONCE = 64 * 1024;
 
 /** A pack that is being read. */
 export class PackReader {
@@ -83,10 +79,9 @@ export class PackReader {
     const what = `${this.#what}, entry at ${offset}`;
     const { header, length } = await peekEntryHeader(reader, this.#hash, what);
     if (header.size <= AT_ONCE) {
-      // What a sound compressor needs at most.
-      const most = length + header.size + (header.size >> 8) + 64;
+      const most = length + mostDeflated(header.size);
       if (reader.buffered.length < most) await reader.fill(most);
-      const whole = inflatedAt(reader.buffered, length, header.size, what, this.#room);
+      const whole = inflateWhole(reader.buffered.subarray(length), header.size, what, this.#room);
       if (whole !== undefined) {
         reader.skip(length + whole.consumed);
         return { header, offset, what, data: whole.content };
@@ -117,23 +112,6 @@ export class PackReader {
   /** Lets go of the content. */
   async close(): Promise<void> {
     await this.#reader.close();
-  }
-}
-
-/** @returns undefined when it is not whole there: the stream finds out why */
-function inflatedAt(
-  bytes: Buffer,
-  start: number,
-  size: number,
-  what: string,
-  room: Buffer,
-): ReturnType<typeof inflateAtOnce> | undefined {
-  try {
-    const inflated = inflateAtOnce(bytes.subarray(start), size, what, room);
-    return inflated.content.length === size ? inflated : undefined;
-  } catch (error) {
-    if (error instanceof OdbError && error.code === "integrity") return undefined;
-    throw error;
   }
 }
 

@@ -7,10 +7,11 @@ import { BaseMemory, type DeltaBase } from "./base-memory.js";
 import { type DeferredDeltas, keyOfNumber, numberOfKey } from "./deferred.js";
 import { applyDelta } from "./delta.js";
 import { applyDeltaAtOnce, deltaHead } from "./delta-at-once.js";
+import { lowerBound } from "./lower-bound.js";
 import type { HeldObject } from "./object-cache.js";
 import { objectDigest } from "./object-digest.js";
 import type { ObjectTable } from "./object-table.js";
-import { openData, type PackAccess, readEntry, readPacked } from "./resolve.js";
+import { CHAIN_LIMIT, openData, type PackAccess, readEntry, readPacked } from "./resolve.js";
 import { OBSERVED_LIMIT, type ObjectObserver, type ScannedPack, SMALL_BLOB } from "./scan.js";
 
 /** Options of {@link resolveDeferred}. */
@@ -19,9 +20,6 @@ export interface ResolveOptions {
   readonly memory?: BaseMemory;
   readonly onObject?: ObjectObserver | undefined;
 }
-
-/** git's own limit is 4095 (pack.depth). */
-const CHAIN_LIMIT = 4096;
 
 /**
  * Finds the id of every delta that waits: a base is read once, and all that stands on it made from it before it goes.
@@ -81,13 +79,7 @@ async function resolveThin(
 
 /** Whether a sorted row of numbers has this one. */
 function isAmong(sorted: Float64Array, wanted: number): boolean {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((sorted[middle] ?? 0) < wanted) low = middle + 1;
-    else high = middle;
-  }
-  return sorted[low] === wanted;
+  return sorted[lowerBound(sorted.length, (at) => (sorted[at] ?? 0) < wanted)] === wanted;
 }
 
 /** A base, and the deltas that are still to be made of it. */

@@ -39,8 +39,8 @@ export interface ReadPackedOptions extends SpoolOptions {
   readonly bases?: BaseMemory;
 }
 
-/** git's own limit is 4095 (pack.depth). */
-const CHAIN_LIMIT = 4096;
+/** Deltas one on the other; git's own limit is 4095 (pack.depth). */
+export const CHAIN_LIMIT = 4096;
 
 /** The first read of an entry; each further one is four times as large, up to the limit. */
 const WINDOW = 64 * 1024;

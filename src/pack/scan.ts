@@ -16,8 +16,8 @@ import { type PackEntry, PackReader } from "./parse.js";
 
 /**
  * Sees every commit, tree and tag, and every blob of at most {@link SMALL_BLOB} bytes, whole, once its id is known; the
- * content is valid until it returns. For whoever checks that nothing is missing. `number` is the object's in the table. `likeness` may be told of a tree that was
- * made of one that was seen before.
+ * content is valid until it returns. For whoever checks that nothing is missing. `number` is the object's in the table.
+ * `likeness` may be told of a tree that was made of one that was seen before.
  */
 export type ObjectObserver = (
   type: ObjectType,

@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { OdbError, toOdbError } from "../errors.js";
 import type { HashAlgorithm, ObjectId } from "../object/id.js";
+import { packHeader } from "../pack/concat.js";
 import type { IndexEntry } from "../pack/idx.js";
 import { formatIndex } from "../pack/idx-write.js";
 import { temporaryPack } from "./left-behind.js";
 import {
-  header,
   openNew,
   packMode,
   sweptAway,
@@ -63,7 +63,7 @@ export async function createPackFile(
   try {
     const handle = await openNew(temporary.pack, directory);
     const file = new GrowingPack(handle, directory, temporary, hash, expected, context);
-    await file.append(header(expected));
+    await file.append(packHeader(expected));
     return file;
   } catch (error) {
     throw toOdbError(error, context);
@@ -192,7 +192,7 @@ class GrowingPack implements PackFile {
   /** Puts the count and the trailer right. @returns the checksum in hex */
   async #seal(): Promise<string> {
     if (this.count !== this.#expected) {
-      await this.#guard(writeAll(this.#handle, header(this.count), 0));
+      await this.#guard(writeAll(this.#handle, packHeader(this.count), 0));
       this.#hash = await this.#guard(this.#rehash());
     }
     const trailer = this.#hash.digest();

@@ -6,13 +6,6 @@ import { OdbError } from "../errors.js";
 /** A block of more pieces is written in one: copying its few bytes takes less time than a list of so many. */
 const MOST_PIECES = 256;
 
-/** What a pack of so many entries begins with. */
-export function header(count: number): Buffer {
-  const bytes = Buffer.from("PACK\0\0\0\u0002\0\0\0\0", "latin1");
-  bytes.writeUInt32BE(count, 8);
-  return bytes;
-}
-
 /** A new repository that was copied without its empty folders has no `pack`. */
 export async function openNew(path: string, directory: string): Promise<FileHandle> {
   try {

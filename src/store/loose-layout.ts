@@ -1,7 +1,7 @@
 /** The loose layout: git's own loose objects under `objects/<aa>/<rest>`, as any git and any web server has them. */
 
 import type { Bucket, CallOptions } from "../bucket/bucket.js";
-import { type Content, collect, type SourceObject, verified } from "../object/content.js";
+import { type Content, collect, resumed, type SourceObject, verified } from "../object/content.js";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
 import { encodeLoose, LOOSE_HEAD, readLooseHeader } from "../object/loose.js";
@@ -101,15 +101,6 @@ async function opened(oid: ObjectId, content: Content): Promise<StoredObject> {
   } catch (error) {
     await rest.return?.();
     throw error;
-  }
-}
-
-async function* resumed(held: Uint8Array[], rest: AsyncIterator<Uint8Array>): Content {
-  try {
-    yield* held;
-    for (let step = await rest.next(); !step.done; step = await rest.next()) yield step.value;
-  } finally {
-    await rest.return?.();
   }
 }
 
