@@ -1,5 +1,6 @@
 /** The downloads of one run: a few at once, each begun when it is first asked for. */
 
+import { turns } from "../store/parallel.js";
 import { Arrival } from "./arrival.js";
 import type { HttpClients } from "./clients.js";
 import { downloadPatiently } from "./patience.js";
@@ -23,8 +24,7 @@ export class Downloads implements AsyncDisposable {
   readonly #options: DownloadsOptions;
   readonly #arrivals = new Map<string, Arrival>();
   readonly #ending = new AbortController();
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
+  readonly #turn = turns(PARALLEL);
 
   constructor(workplace: Workplace, options: DownloadsOptions) {
     this.#workplace = workplace;
@@ -42,14 +42,9 @@ export class Downloads implements AsyncDisposable {
     if (held !== undefined) return held;
     const { clients, onBytes } = this.#options;
     const about = { size, sha256, unwanted, clients, onBytes, signal: this.#signal() };
-    const arrival = new Arrival(async (onFile) => {
-      await this.#turn();
-      try {
-        return await downloadPatiently(uri, this.#workplace.folderOf(entry), { ...about, onFile });
-      } finally {
-        this.#passOn();
-      }
-    });
+    const arrival = new Arrival((onFile) =>
+      this.#turn(() => downloadPatiently(uri, this.#workplace.folderOf(entry), { ...about, onFile })),
+    );
     this.#arrivals.set(uri, arrival);
     return arrival;
   }
@@ -62,16 +57,5 @@ export class Downloads implements AsyncDisposable {
   #signal(): AbortSignal {
     const { signal } = this.#options;
     return signal ? AbortSignal.any([signal, this.#ending.signal]) : this.#ending.signal;
-  }
-
-  async #turn(): Promise<void> {
-    if (this.#running < PARALLEL) this.#running++;
-    else await new Promise<void>((resolve) => void this.#waiting.push(resolve));
-  }
-
-  #passOn(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#running--;
-    else next();
   }
 }

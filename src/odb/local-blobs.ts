@@ -7,6 +7,7 @@ import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo } from "../object/info.js";
 import { type CatFile, infosOf, openCatFile, smallObjects } from "../repo/cat-file.js";
 import type { Repository } from "../repo/git.js";
+import { turns } from "../store/parallel.js";
 import type { OwnCopy } from "../store/store.js";
 
 /** Up to this many bytes a blob is read into memory. */
@@ -130,21 +131,4 @@ async function contentIn(objects: CatFile, info: ObjectInfo): Promise<Content> {
   const object = await objects.get(info.oid);
   if (object !== undefined) return object.content;
   throw new OdbError("conflict", `object ${info.oid} went away while it was to be read: run this again`);
-}
-
-/** Lets so many in at a time, in the order in which they come. */
-function turns(width: number): <T>(act: () => Promise<T>) => Promise<T> {
-  const waiting: (() => void)[] = [];
-  let free = width;
-  return async (act) => {
-    if (free > 0) free -= 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-    try {
-      return await act();
-    } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else free += 1;
-    }
-  };
 }

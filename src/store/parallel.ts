@@ -25,3 +25,20 @@ export async function* inParallel<T, R>(
     await Promise.allSettled(running);
   }
 }
+
+/** Lets `width` calls be under way at a time, in the order in which they come. */
+export function turns(width: number): <T>(act: () => Promise<T>) => Promise<T> {
+  const waiting: (() => void)[] = [];
+  let free = width;
+  return async (act) => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await act();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else free += 1;
+    }
+  };
+}
