@@ -63,8 +63,3 @@ export function parseBaseUrl(text: string): string {
   }
   return url.href.replace(/\/+$/, "");
 }
-
-/** For messages: `1 bundle`, `3 bundles`. */
-export function countBundles(count: number): string {
-  return `${count} ${count === 1 ? "bundle" : "bundles"}`;
-}

@@ -3,11 +3,12 @@
 import type { Command } from "commander";
 import { HttpClients } from "../bundle/clients.js";
 import { cloneByBundles } from "../bundle/clone.js";
-import { countBundles, parseFilter } from "../bundle/files.js";
+import { parseFilter } from "../bundle/files.js";
 import { leaveRepository } from "../repo/clone-start.js";
 import { gitCredentials } from "../repo/credential.js";
 import { rememberCredentials } from "../repo/credential-memory.js";
 import type { Context, OutputOptions } from "./context.js";
+import { counted } from "./count.js";
 import { addOutputOptions } from "./verb.js";
 
 interface Options extends OutputOptions {
@@ -50,7 +51,7 @@ async function clone(
       onBytes: (count) => progress.add(0, count),
     });
     const rest = result.isFetched ? `the rest fetched from ${url}` : "which had all of it";
-    context.note(`${result.directory}: ${countBundles(result.taken)} taken, ${rest}`, options);
+    context.note(`${result.directory}: ${counted(result.taken, "bundle")} taken, ${rest}`, options);
   } finally {
     progress.finish(false);
   }

@@ -3,13 +3,13 @@
 import type { Command } from "commander";
 import { HttpClients } from "../bundle/clients.js";
 import { fetchBundles } from "../bundle/fetch.js";
-import { countBundles } from "../bundle/files.js";
 import { readTable } from "../bundle/read-table.js";
 import { rememberedTable } from "../bundle/state.js";
 import { OdbError } from "../errors.js";
 import { gitCredentials } from "../repo/credential.js";
 import { openRepository } from "../repo/git.js";
 import type { Context, OutputOptions } from "./context.js";
+import { counted } from "./count.js";
 import { addOutputOptions } from "./verb.js";
 
 interface Options extends OutputOptions {
@@ -46,7 +46,7 @@ async function fetchAll(remote: string, options: Options, context: Context): Pro
       onBytes: (count) => progress.add(0, count),
     });
     progress.finish();
-    if (taken > 0) context.note(`${countBundles(taken)} taken`, options);
+    if (taken > 0) context.note(`${counted(taken, "bundle")} taken`, options);
   } finally {
     progress.finish(false);
   }

@@ -2,19 +2,13 @@
 
 import type { Command } from "commander";
 import { openBucket } from "../bucket/open.js";
-import {
-  chainFolder,
-  countBundles,
-  listName,
-  parseBaseUrl,
-  parseFilter,
-  tableName,
-} from "../bundle/files.js";
+import { chainFolder, listName, parseBaseUrl, parseFilter, tableName } from "../bundle/files.js";
 import { type UpdateResult, updateBundles } from "../bundle/update.js";
 import { OdbError } from "../errors.js";
 import { gitCredentials } from "../repo/credential.js";
 import { openRepository } from "../repo/git.js";
 import type { Context, OutputOptions } from "./context.js";
+import { counted } from "./count.js";
 import { addOutputOptions } from "./verb.js";
 
 interface Options extends OutputOptions {
@@ -79,7 +73,7 @@ async function update(
     if (result.made.length === 0) context.note("nothing new to bundle", options);
     else
       context.note(
-        `${countBundles(result.entries.length)} in ${bucket.name}/${chainFolder(filter)}${tableName}`,
+        `${counted(result.entries.length, "bundle")} in ${bucket.name}/${chainFolder(filter)}${tableName}`,
         options,
       );
   } finally {

@@ -8,6 +8,7 @@ import { localObjects } from "../odb/survey.js";
 import { parseConfigBoolean } from "../repo/config.js";
 import { gitCredentials } from "../repo/credential.js";
 import type { ObjectStore } from "../store/store.js";
+import { counted } from "./count.js";
 import { configValue, type Finding, type Patient } from "./doctor-finding.js";
 
 /** Above it a listing of the store is sooner than a question for each object. */
@@ -52,7 +53,7 @@ async function* checkPromise(
     };
   }
   if (lost.length === 0) {
-    const message = `ODB ${name}: ${promised.size} blob${promised.size === 1 ? "" : "s"} promised, ${away.length} not here, all of them in the store`;
+    const message = `ODB ${name}: ${counted(promised.size, "blob")} promised, ${away.length} not here, all of them in the store`;
     yield { check, state: "ok", message };
   }
 }

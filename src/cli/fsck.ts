@@ -12,6 +12,7 @@ import { openRepository } from "../repo/git.js";
 import { asRaw } from "../store/encoding.js";
 import type { ObjectStore } from "../store/store.js";
 import type { Context, OutputOptions } from "./context.js";
+import { counted } from "./count.js";
 import { withOdb } from "./odb.js";
 import { addOutputOptions } from "./verb.js";
 
@@ -34,7 +35,7 @@ async function fsck(names: readonly string[], options: Options, context: Context
   for (const name of all) await requireOdbConfig(repo, name);
   for (const name of all) {
     const { checked, bad } = await withOdb(repo, name, context, (odb) => check(odb, options, context));
-    context.note(`ODB ${name}: ${checked} object${checked === 1 ? "" : "s"} checked, ${bad} bad`, options);
+    context.note(`ODB ${name}: ${counted(checked, "object")} checked, ${bad} bad`, options);
     if (bad > 0) process.exitCode = 1;
   }
 }

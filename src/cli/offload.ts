@@ -12,6 +12,7 @@ import { formatBytes } from "../progress.js";
 import { getConfig, parseConfigBoolean } from "../repo/config.js";
 import { openRepository, type Repository } from "../repo/git.js";
 import type { Context, OutputOptions } from "./context.js";
+import { counted } from "./count.js";
 import { withOdb } from "./odb.js";
 import { findOnPath } from "./path.js";
 import { submoduleAdvice } from "./promisor.js";
@@ -67,7 +68,7 @@ async function promiseIn(repo: Repository, name: string, options: Options, conte
   }
   const { signal } = context;
   const { length } = await withOdb(repo, name, context, (odb) => promiseStored(odb, { signal }));
-  context.note(`ODB ${name}: ${length === 1 ? "1 blob" : `${length} blobs`} promised`, options);
+  context.note(`ODB ${name}: ${counted(length, "blob")} promised`, options);
 }
 
 async function offloadFrom(
@@ -92,7 +93,7 @@ async function offloadFrom(
 }
 
 function told(name: string, report: OffloadReport, { dryRun }: Options): string[] {
-  const count = report.dropped.length === 1 ? "1 blob" : `${report.dropped.length} blobs`;
+  const count = counted(report.dropped.length, "blob");
   const lines = [
     dryRun
       ? `ODB ${name}: would drop ${count} of ${formatBytes(report.freed)}`

@@ -20,6 +20,7 @@ import { formatBytes } from "../progress.js";
 import { readConfig } from "../repo/config.js";
 import { openRepository, type Repository } from "../repo/git.js";
 import type { Context, OutputOptions } from "./context.js";
+import { counted } from "./count.js";
 import { withOdb } from "./odb.js";
 import { type PushTarget, prePushRange, targetOf } from "./push-target.js";
 import { addOutputOptions } from "./verb.js";
@@ -127,7 +128,10 @@ async function upload(
     complete = true;
     const bytes = report.sent.reduce((total, { size }) => total + size, 0);
     if (report.sent.length > 0) {
-      context.note(`ODB ${name}: ${count(report.sent.length, "blob")} sent, ${formatBytes(bytes)}`, options);
+      context.note(
+        `ODB ${name}: ${counted(report.sent.length, "blob")} sent, ${formatBytes(bytes)}`,
+        options,
+      );
     }
     return report;
   } finally {
@@ -184,7 +188,7 @@ async function judgeMissing(
   const [first] = missing;
   if (lost === undefined) {
     return context.warn(
-      `${count(missing.length, "blob")} of old commits, ${first} for one, are neither here nor in ODB ${name}`,
+      `${counted(missing.length, "blob")} of old commits, ${first} for one, are neither here nor in ODB ${name}`,
     );
   }
   const { oid, path, commit } = lost;
@@ -192,8 +196,4 @@ async function judgeMissing(
     "conflict",
     `object ${oid} (${path} in ${commit.slice(0, 12)}) is neither here nor in ODB ${name}: run "git odb put ${name} ${oid}" in a clone that has it`,
   );
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
