@@ -7,7 +7,8 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isObjectId, type ObjectId } from "../object/id.js";
 import { formatInfo, type ObjectInfo } from "../object/info.js";
-import { parseLines, readState, replaceState, stateNames, syncDirectory } from "./state.js";
+import { syncDirectory } from "../repo/sync-directory.js";
+import { parseLines, readState, replaceState, stateNames } from "./state.js";
 
 /** Queues an object that the repository certainly has. Durable when it resolves. */
 export async function enqueue(dir: string, info: ObjectInfo): Promise<void> {

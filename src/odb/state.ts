@@ -8,6 +8,7 @@ import type { ObjectId } from "../object/id.js";
 import type { ObjectInfo, ObjectType } from "../object/info.js";
 import { shortSha256 } from "../object/short-sha256.js";
 import type { Repository } from "../repo/git.js";
+import { syncDirectory } from "../repo/sync-directory.js";
 import { parseOdbName } from "./name.js";
 
 /** Where an ODB keeps its state. Nothing is made before something is written. */
@@ -72,17 +73,6 @@ export async function openToAppend(path: string, flags: "a" | "ax" = "a"): Promi
     return file;
   } catch (error) {
     throw toOdbError(error);
-  }
-}
-
-/** Makes the names in a folder durable. */
-export async function syncDirectory(dir: string): Promise<void> {
-  if (process.platform === "win32") return;
-  const handle = await open(dir, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

@@ -14,12 +14,12 @@ import {
   openNew,
   packMode,
   sweptAway,
-  syncDirectory,
   unlessThere,
   writeAll,
   writeDurably,
   writePieces,
 } from "./pack-files.js";
+import { syncDirectory } from "./sync-directory.js";
 
 /** A pack under way. Entries are added one after the other: `begin`, any number of `append`, `end`. */
 export interface PackFile {

@@ -67,14 +67,3 @@ export function sweptAway(error: NodeJS.ErrnoException): never {
 export function unlessThere(error: NodeJS.ErrnoException): void {
   if (error.code !== "EEXIST") throw error;
 }
-
-/** Makes the names in a folder durable; some systems (Windows) cannot open one. */
-export async function syncDirectory(directory: string): Promise<void> {
-  if (process.platform === "win32") return;
-  const handle = await open(directory, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
