@@ -352,8 +352,8 @@ describe("git and file", () => {
   let daemon: ChildProcess | undefined;
   afterEach(() => void daemon?.kill());
 
-  it("a git daemon", async () => {
-    const { root, repo } = served();
+  /** @returns its port */
+  async function startDaemon(root: string): Promise<number> {
     const port = await freePort();
     daemon = spawn(
       "git",
@@ -361,6 +361,12 @@ describe("git and file", () => {
       { stdio: "ignore" },
     );
     await listening(port);
+    return port;
+  }
+
+  it("a git daemon", async () => {
+    const { root, repo } = served();
+    const port = await startDaemon(root);
     const target = tempDir("out");
     await run(`git://127.0.0.1:${port}/r`, target);
     await expectMirrors(repo, target);
@@ -371,13 +377,7 @@ describe("git and file", () => {
 
   it("a git daemon that does not know of the protocol's versions", async () => {
     const { root, repo } = served();
-    const port = await freePort();
-    daemon = spawn(
-      "git",
-      ["daemon", "--export-all", `--base-path=${root}`, "--listen=127.0.0.1", `--port=${port}`, root],
-      { stdio: "ignore" },
-    );
-    await listening(port);
+    const port = await startDaemon(root);
     const front = createTcpServer((socket) => {
       const behind = connect(port, "127.0.0.1");
       // The request is one packet: what stands behind the host is for newer servers (gitprotocol-pack(5)).
