@@ -42,7 +42,8 @@ export type Fault =
   | { readonly kind: "reset-upload"; readonly afterBytes: number }
   | { readonly kind: "lose-answer" }
   | { readonly kind: "hold-answer" }
-  | { readonly kind: "truncate"; readonly afterBytes: number }
+  /** Ends the connection so long after the bytes have left; default 10 ms. */
+  | { readonly kind: "truncate"; readonly afterBytes: number; readonly lingerMs?: number }
   | { readonly kind: "short"; readonly afterBytes: number }
   | { readonly kind: "corrupt"; readonly at?: number }
   | { readonly kind: "corrupt-upload"; readonly at?: number };
@@ -212,7 +213,7 @@ function relay(answer: IncomingMessage, response: ServerResponse, fault: Fault |
   response.writeHead(answer.statusCode ?? 502, answer.statusMessage, headers);
   if (fault?.kind === "corrupt") answer.pipe(flipByte(fault.at ?? 0)).pipe(response);
   else if (fault?.kind === "reset") relayUntil(answer, response, fault.afterBytes ?? 0, reset);
-  else if (fault?.kind === "truncate") relayUntil(answer, response, fault.afterBytes, hangUp);
+  else if (fault?.kind === "truncate") relayUntil(answer, response, fault.afterBytes, hangUp, fault.lingerMs);
   else if (fault?.kind === "short") relayUntil(answer, response, fault.afterBytes, (done) => done.end());
   else answer.pipe(response);
 }
@@ -222,12 +223,13 @@ function relayUntil(
   response: ServerResponse,
   bytes: number,
   end: (response: ServerResponse) => void,
+  lingerMs?: number,
 ): void {
-  answer.pipe(cutAfter(bytes, () => end(response))).pipe(response, { end: false });
+  answer.pipe(cutAfter(bytes, () => end(response), lingerMs)).pipe(response, { end: false });
 }
 
 /** Passes `bytes` on, then nothing more: `cut` is called once what was passed on has had time to leave. */
-function cutAfter(bytes: number, cut: () => void): Transform {
+function cutAfter(bytes: number, cut: () => void, lingerMs = 10): Transform {
   let left = bytes;
   let done = false;
   return new Transform({
@@ -237,10 +239,10 @@ function cutAfter(bytes: number, cut: () => void): Transform {
       next(null, part.length > 0 ? part : undefined);
       if (left > 0 || done) return;
       done = true;
-      setTimeout(cut, 10);
+      setTimeout(cut, lingerMs);
     },
     flush(next) {
-      if (!done) setTimeout(cut, 10);
+      if (!done) setTimeout(cut, lingerMs);
       next();
     },
   });
